@@ -51,13 +51,16 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
 }
 
-/// Replaces a whole file at once: readers see the old or the new contents, never part of them.
+/// Replaces a whole file at once: readers see the old or the new contents, never part of them, also
+/// after a crash.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension(UNFINISHED);
-    create_new(&beside)?.write_all(bytes)?;
+    let mut file = create_new(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
     if path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
         std::fs::remove_dir_all(path)?;
     }
@@ -78,6 +81,28 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
+}
+
+/// Copies a folder with all files and folders in it; `to` does not exist. Follows no links. Leaves
+/// out links and whatever else is neither a file nor a folder, and returns how many there were.
+///
+/// # Errors
+/// When something cannot be read or written. Then `to` has a part.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<usize> {
+    std::fs::create_dir(to)?;
+    let mut left_out = 0;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, copy) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            left_out += copy_folder(&entry.path(), &copy)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), &copy)?;
+        } else {
+            left_out += 1;
+        }
+    }
+    Ok(left_out)
 }
 
 #[cfg(test)]
@@ -124,5 +149,28 @@ mod tests {
         std::fs::create_dir(&link).unwrap();
         replace(&link, b"new").unwrap();
         assert_eq!(read(&link).unwrap(), b"new");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_copied_folder_has_files_and_folders_and_no_links() {
+        let root = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| root.path().join(name));
+        std::fs::create_dir_all(from.join("work/empty")).unwrap();
+        std::fs::write(from.join("work/kept"), "kept").unwrap();
+        std::fs::write(root.path().join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink("../secret", from.join("link")).unwrap();
+        std::os::unix::fs::symlink(root.path(), from.join("work/round")).unwrap();
+        pipe(&from.join("work/pipe"));
+        assert_eq!(copy_folder(&from, &to).unwrap(), 3);
+        assert_eq!(read(&to.join("work/kept")).unwrap(), b"kept");
+        let names = |folder: &Path| -> Vec<_> {
+            let entries = std::fs::read_dir(folder).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&to), ["work"]);
+        assert_eq!(names(&to.join("work")), ["empty", "kept"]);
     }
 }

@@ -258,6 +258,7 @@ pub fn config() -> RunConfig {
         run: RunInfo {
             name: "example".into(),
             seeds: 2,
+            shard: None,
             command: "benchmark --seeds 2 --name example".into(),
             commit: "0123456789abcdef0123456789abcdef01234567".into(),
             started_at: "2026-01-02T03:04:05Z".into(),

@@ -38,6 +38,7 @@
 //! let run = RunInfo {
 //!     name: "mine".into(),
 //!     seeds: 3,
+//!     shard: None,
 //!     command: "an example".into(),
 //!     commit: commit.clone(),
 //!     started_at: "2026-01-02T03:04:05Z".into(),

@@ -14,6 +14,7 @@ use agent::policy::decider::Decider;
 use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
 use benchmark::cli::commands::{self, OpenRun, RunContext};
+use benchmark::cli::merge::merge_runs;
 use benchmark::cli::{Cli, RunArgs, Subcommands};
 use benchmark::contenders::any::AnyContender;
 use benchmark::contenders::external::{self, ExternalContender, Groups};
@@ -50,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print(&commands::compare_runs(&first, &second)?)
         }
         Some(Subcommands::Worker) => work(),
+        Some(Subcommands::Merge { runs, into }) => print(&merge_runs(&runs, &into)?),
         Some(Subcommands::Resume { run_directory, run }) => {
             let token = run.token()?;
             check_servers(&run.server, token.as_ref())?;

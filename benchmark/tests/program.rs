@@ -165,7 +165,7 @@ fn wait_for_training(checkpoints: &Path) {
 #[test]
 fn invalid_arguments_are_refused_before_anything_runs() {
     let place = Workplace::new(SMALL);
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 11] = [
         (
             &["--agents", "dreamer"],
             1,
@@ -182,6 +182,17 @@ fn invalid_arguments_are_refused_before_anything_runs() {
             "cannot be used with '--experiments",
         ),
         (&["--name", "../elsewhere"], 2, "a name has no `/`"),
+        (&["--shard", "1/2"], 2, "--name <NAME>"),
+        (
+            &["--shard", "3/2", "--name", "x"],
+            2,
+            "a shard is given as I/N, such as 3/8",
+        ),
+        (
+            &["merge", "runs/none", "--into", "runs/x"],
+            1,
+            "cannot merge runs/none: this is not the directory of a run",
+        ),
         (&["--seeds", "0"], 2, "invalid value '0' for '--seeds"),
         (
             &["resume", "runs/none"],
@@ -230,6 +241,73 @@ const TINY: &str = r#"
     env_args = { delay = 3 }
     evaluation = { episodes = 4 }
 "#;
+
+#[test]
+fn shards_are_merged_into_the_whole() {
+    let place = Workplace::new(TINY);
+    let run = |more: &[&str]| {
+        let arguments = [&["--experiments", "plan.toml", "--name"], more].concat();
+        place.run(&arguments)
+    };
+    assert_eq!(run(&["whole"]).code, Some(0));
+    for shard in ["1/3", "2/3", "3/3"] {
+        let part = run(&["x", "--shard", shard]);
+        assert_eq!(part.code, Some(0), "{}", part.stderr);
+        let is_empty = part
+            .stderr
+            .contains("shard 3/3 is empty; number of jobs in the plan: 2");
+        assert_eq!(is_empty, shard == "3/3", "{}", part.stderr);
+    }
+    let config = place.read("runs/x-2-of-3/config.toml");
+    assert!(config.contains("shard = \"2/3\""), "{config}");
+    let experiment = |record: &serde_json::Value| record["experiment"]["name"].clone();
+    let second: Vec<_> = place.records("x-2-of-3").iter().map(experiment).collect();
+    assert_eq!(second, ["delay-3"]);
+
+    // A shard that is resumed stays a shard.
+    std::fs::remove_file(place.path("runs/x-2-of-3/records.jsonl")).unwrap();
+    let resumed = place.run(&["resume", "runs/x-2-of-3"]);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    let second: Vec<_> = place.records("x-2-of-3").iter().map(experiment).collect();
+    assert_eq!(second, ["delay-3"]);
+    let other = run(&["x-1-of-3"]);
+    assert_eq!(other.code, Some(1));
+    let refused = "runs/x-1-of-3 is a run of shard 1/3, and this command asks for all jobs";
+    assert!(other.stderr.contains(refused), "{}", other.stderr);
+
+    let parts = ["runs/x-1-of-3", "runs/x-2-of-3", "runs/x-3-of-3"];
+    let merge = || place.run(&[&["merge"], &parts[..], &["--into", "runs/x"]].concat());
+    let merged = merge();
+    assert_eq!(merged.code, Some(0), "{}", merged.stderr);
+    assert!(
+        merged.stdout.contains("runs/x: 2 of 2 jobs have a row"),
+        "{}",
+        merged.stdout
+    );
+    assert_eq!(merged.stderr, "");
+    let results = |run: &str| {
+        let mut records = place.records(run);
+        for record in &mut records {
+            for clock in ["steps_per_s", "train_duration_s"] {
+                let result = record["result"].as_object_mut().unwrap();
+                assert!(result.remove(clock).is_some());
+            }
+            record.as_object_mut().unwrap().remove("finished_at");
+        }
+        records
+    };
+    assert_eq!(results("x"), results("whole"));
+
+    let changed = place.read("runs/x-2-of-3/records.jsonl");
+    let changed = changed.replace("\"trained_steps\":512", "\"trained_steps\":511");
+    std::fs::write(place.path("runs/x-2-of-3/records.jsonl"), changed).unwrap();
+    let merged = merge();
+    let warning = "warning: the results of random delay-3 seed 0 in runs/x and in runs/x-2-of-3 \
+                   differ in trained_steps; runs/x's is kept.";
+    assert!(merged.stderr.contains(warning), "{}", merged.stderr);
+    assert_eq!(merged.code, Some(0));
+    assert_eq!(results("x"), results("whole"));
+}
 
 fn status(place: &Workplace, arguments: &[&str], stdout: impl Into<Stdio>) -> Finished {
     let mut command = place.command(arguments);

@@ -23,7 +23,7 @@ use crate::run::runner::{Event, Runner, now};
 use crate::scores::summary::summarize;
 
 /// Name of the program in commands to paste into a shell.
-const PROGRAM: &str = "benchmark";
+pub(super) const PROGRAM: &str = "benchmark";
 
 /// A run's directory, reserved for this process, and its configuration.
 pub struct OpenRun {
@@ -62,7 +62,12 @@ pub fn prepare(
     plan.settle_budgets(args.quick);
     let started_at = now();
     let (name, directory) = match &args.name {
-        Some(name) => (name.clone(), RunDirectory::new(args.out.join(name))),
+        Some(name) => {
+            let shard = args.shard;
+            let name = shard.map_or_else(|| name.clone(), |shard| shard.run_name(name));
+            let directory = RunDirectory::new(args.out.join(&name));
+            (name, directory)
+        }
         None => {
             let time = started_at.replace(':', "-").replace('Z', "");
             RunDirectory::next(&args.out, &time)?
@@ -72,12 +77,23 @@ pub fn prepare(
     let mut run = RunInfo {
         name,
         seeds: args.seeds,
+        shard: args.shard,
         command: command_line(arguments),
         commit: git_commit(),
         started_at,
         earlier: Vec::new(),
     };
     if let Some(before) = directory.earlier_config()? {
+        let shards = [before.run.shard, run.shard];
+        let [there, asked] = shards.map(|shard| match shard {
+            Some(shard) => format!("shard {shard}"),
+            None => "all jobs".to_owned(),
+        });
+        anyhow::ensure!(
+            there == asked,
+            "{} is a run of {there}, and this command asks for {asked}; choose another --name",
+            directory.path().display()
+        );
         run = run.after(before.run);
     }
     let config = RunConfig { run, plan };
@@ -116,6 +132,7 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
         display: &hidden,
     };
     let (jobs, done) = runner.count()?;
+    tell_if_empty(config, jobs);
     let display = Display::new(!args.no_progress, jobs, done);
     let runner = Runner {
         display: &display,
@@ -157,6 +174,16 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says so if a shard has no jobs, because there are more shards than jobs.
+fn tell_if_empty(config: &RunConfig, jobs: usize) {
+    if let Some(shard) = config.run.shard.filter(|_| jobs == 0) {
+        let all = config.plan.jobs(config.run.seeds).count();
+        tell(&format!(
+            "shard {shard} is empty; number of jobs in the plan: {all}"
+        ));
+    }
+}
+
 /// Opens an earlier run to resume it.
 ///
 /// # Errors
@@ -174,7 +201,7 @@ pub fn reopen(run_directory: &Path) -> anyhow::Result<OpenRun> {
 }
 
 /// Reserves a run's directory for this process. Warns where the file system cannot lock.
-fn lock(directory: &RunDirectory) -> Result<FolderLock, Error> {
+pub(super) fn lock(directory: &RunDirectory) -> Result<FolderLock, Error> {
     let lock = directory.lock()?;
     if let Some(warning) = lock.warning() {
         tell(&format!("warning: {warning}"));

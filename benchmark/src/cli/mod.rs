@@ -1,6 +1,7 @@
 //! The command line: arguments and help.
 
 pub mod commands;
+pub mod merge;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -10,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::plan::{AgentRow, Plan, Suite};
+use crate::plan::{AgentRow, Plan, Shard, Suite};
 use crate::report::export::Format;
 use crate::run::progress::tell;
 
@@ -55,8 +56,18 @@ Examples:
   benchmark report runs/five                     write its report again
   benchmark compare runs/before runs/after       a comparison of two runs
   benchmark export runs/five --format csv        its results as a table
+  benchmark --suite classic --name big --shard 3/8
+                                                 the third of eight parts, kept in runs/big-3-of-8
+  benchmark merge runs/big-*-of-8 --into runs/big
+                                                 the eight parts as one run
 
 docs/benchmark.md explains plans, records and run folders.";
+
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  benchmark merge runs/big-*-of-8 --into runs/big        eight shards
+  benchmark merge here/big-1-of-2 there/big-2-of-2 --into runs/big
+                                                         copied from two machines";
 
 /// The other commands.
 #[derive(Debug, Subcommand)]
@@ -90,6 +101,20 @@ pub enum Subcommands {
         first: PathBuf,
         /// Directory of the second run.
         second: PathBuf,
+    },
+    /// Join runs of one plan that were run apart, such as its shards.
+    ///
+    /// Each job keeps one row, the latest that did not fail. Checkpoints come along, so that
+    /// `benchmark resume` runs what is missing or has failed, and continues what was interrupted.
+    /// The runs stay as they are.
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge {
+        /// Directories of the runs.
+        #[arg(value_name = "RUN", required = true)]
+        runs: Vec<PathBuf>,
+        /// Directory of the result. If it is a run of the same plan, its rows take part.
+        #[arg(long, value_name = "DIR")]
+        into: PathBuf,
     },
 }
 
@@ -136,6 +161,11 @@ pub struct PlanArgs {
     /// that is taken].
     #[arg(long, value_parser = run_name)]
     name: Option<String>,
+    /// Run a part of the plan, such as 3/8: every N-th job, beginning with the I-th. The shards 1/N
+    /// to N/N together are the whole plan, and `benchmark merge` joins them. The run is kept in
+    /// NAME-I-of-N; it needs --name, because the current time would give each shard another name.
+    #[arg(long, value_name = "I/N", requires = "name")]
+    shard: Option<Shard>,
 }
 
 /// Arguments that say how to run a plan.

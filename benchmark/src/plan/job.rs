@@ -5,6 +5,19 @@ use std::path::PathBuf;
 use super::agents::AgentRow;
 use super::experiment::Experiment;
 
+/// A job as the plan lists it, before it has a server and a directory.
+#[derive(Debug, Clone, Copy)]
+pub struct PlannedJob<'a> {
+    /// Index of the experiment in the plan.
+    pub experiment_index: usize,
+    /// The task and its budget.
+    pub experiment: &'a Experiment,
+    /// The algorithm and its settings.
+    pub agent: &'a AgentRow,
+    /// The job's seed.
+    pub seed: u64,
+}
+
 /// One agent on one experiment with one seed.
 #[derive(Debug, Clone)]
 pub struct Job {

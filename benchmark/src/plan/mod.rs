@@ -8,6 +8,7 @@ mod experiment;
 mod frontier;
 mod job;
 mod popgym;
+mod shard;
 mod suites;
 mod systems;
 
@@ -21,7 +22,8 @@ use crate::error::Error;
 
 pub use agents::{AgentRow, External, Shows, Variant};
 pub use experiment::{EvalPlan, Experiment};
-pub use job::Job;
+pub use job::{Job, PlannedJob};
+pub use shard::Shard;
 pub use suites::Suite;
 
 /// Experiments that `--quick` keeps of a plan without quick budgets.
@@ -137,6 +139,23 @@ impl Plan {
         };
         plan.check_rows()?;
         Ok(plan)
+    }
+
+    /// Returns the jobs with the seeds `0..seeds`, experiment by experiment. Within an experiment all
+    /// agents come before the next seed, so that an interrupted run has whole comparisons.
+    pub fn jobs(&self, seeds: u64) -> impl Iterator<Item = PlannedJob<'_>> {
+        let experiments = self.experiments.iter().enumerate();
+        experiments.flat_map(move |(experiment_index, experiment)| {
+            (0..seeds).flat_map(move |seed| {
+                let agents = self.agents.iter().filter(|agent| agent.runs(experiment));
+                agents.map(move |agent| PlannedJob {
+                    experiment_index,
+                    experiment,
+                    agent,
+                    seed,
+                })
+            })
+        })
     }
 
     /// Chooses between the budgets for quick and full runs, and leaves one for each experiment.

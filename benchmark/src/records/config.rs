@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedJob, Shard};
 
 /// Contents of `config.toml`: the run and its plan. `--experiments config.toml` repeats the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,9 @@ pub struct RunInfo {
     pub name: String,
     /// Number of seeds: every agent runs every experiment with the seeds `0..seeds`.
     pub seeds: u64,
+    /// The part of the plan's jobs that it runs; `None` runs all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// The latest command of this run.
     pub command: String,
     /// Git commit of the code at the command's first start.
@@ -78,6 +81,14 @@ impl RunInfo {
 }
 
 impl RunConfig {
+    /// Returns the jobs of the run, in the plan's order. A shard has its part of them.
+    pub fn jobs(&self) -> impl Iterator<Item = PlannedJob<'_>> {
+        let all = self.plan.jobs(self.run.seeds).enumerate();
+        let shard = self.run.shard;
+        let own = all.filter(move |(index, _)| shard.is_none_or(|shard| shard.has(*index)));
+        own.map(|(_, job)| job)
+    }
+
     /// Writes the configuration as TOML.
     ///
     /// # Errors

@@ -70,11 +70,16 @@ impl RunDirectory {
         self.root.join("config.toml")
     }
 
+    /// Returns the directory in which jobs have their own.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
     /// Returns a job's own directory. Its name tells people which job it is, and contains a hash of
     /// the configuration so that other settings never find its checkpoints.
     pub fn job(&self, experiment: &Experiment, agent: &AgentRow, seed: u64) -> PathBuf {
         let hash = configuration_hash(experiment, agent, seed);
-        self.root.join("checkpoints").join(format!(
+        self.checkpoints().join(format!(
             "{}-{}-seed{seed}-{hash}",
             agent.name, experiment.name
         ))
@@ -82,17 +87,11 @@ impl RunDirectory {
 
     /// Returns the directories of all jobs of external programs.
     pub fn program_folders(&self, config: &RunConfig) -> Vec<PathBuf> {
-        let plan = &config.plan;
-        let programs = plan.agents.iter().filter(|agent| agent.external.is_some());
-        let folders = programs.flat_map(|agent| {
-            let seeds = 0..config.run.seeds;
-            seeds.flat_map(move |seed| {
-                let experiments = plan.experiments.iter();
-                let experiments = experiments.filter(move |task| agent.runs(task));
-                experiments.map(move |experiment| self.job(experiment, agent, seed))
-            })
-        });
-        folders.collect()
+        let jobs = config.jobs();
+        let programs = jobs.filter(|job| job.agent.external.is_some());
+        programs
+            .map(|job| self.job(job.experiment, job.agent, job.seed))
+            .collect()
     }
 
     /// Writes the report.

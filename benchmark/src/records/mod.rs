@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod directory;
+pub mod merge;
 pub mod outcome;
 pub(crate) mod sealed;
 
@@ -210,13 +211,26 @@ impl RecordWriter {
     /// # Errors
     /// When the file cannot be written.
     pub fn append(&mut self, record: &Record) -> Result<(), Error> {
-        let mut line = serde_json::to_vec(record).map_err(|error| Error::Encode {
-            what: "a record",
-            reason: error.to_string(),
-        })?;
-        line.push(b'\n');
-        self.file.append(&line)
+        self.file.append(&line_of(record)?)
     }
+}
+
+/// Replaces a records file at once.
+///
+/// # Errors
+/// When the file cannot be written. Then it has the old records.
+pub fn replace_records(path: &Path, records: &[Record]) -> Result<(), Error> {
+    let lines: Vec<Vec<u8>> = records.iter().map(line_of).collect::<Result<_, _>>()?;
+    files::replace(path, &lines.concat()).map_err(Error::write(path))
+}
+
+fn line_of(record: &Record) -> Result<Vec<u8>, Error> {
+    let mut line = serde_json::to_vec(record).map_err(|error| Error::Encode {
+        what: "a record",
+        reason: error.to_string(),
+    })?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 #[cfg(test)]

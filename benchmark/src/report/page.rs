@@ -21,6 +21,8 @@ use crate::scores::verdict::LOST_SCORE;
 #[derive(Serialize)]
 pub struct Page {
     name: String,
+    /// The part of the plan's jobs that the run has.
+    shard: Option<String>,
     /// Time of the first command.
     started_at: String,
     /// All commands of the run, in order.
@@ -108,6 +110,7 @@ impl Page {
         let commands = config.run.commands();
         Ok(Self {
             name: config.run.name.clone(),
+            shard: config.run.shard.map(|shard| shard.to_string()),
             started_at: commands[0].started_at.clone(),
             has_other_rows: commands.len() == 1 && has_rows_of_others(records, config),
             commands,

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use crate::error::Error;
 use crate::format::{seconds, speed};
-use crate::plan::Job;
+use crate::plan::{Job, PlannedJob};
 use crate::records::config::RunConfig;
 use crate::records::directory::RunDirectory;
 use crate::records::outcome::Outcome;
@@ -83,7 +83,7 @@ impl Runner<'_> {
     pub fn count(&self) -> Result<(usize, usize), Error> {
         let records = read_records(&self.directory.records())?;
         let queued = self.queue(&finished_hashes(&records)).len();
-        let jobs = self.job_count();
+        let jobs = self.config.jobs().count();
         Ok((jobs, jobs - queued))
     }
 
@@ -268,43 +268,37 @@ impl Runner<'_> {
         (refused, rest)
     }
 
-    fn job_count(&self) -> usize {
-        self.queue(&HashSet::new()).len()
-    }
-
-    /// Returns the plan's jobs that have not finished, experiment by experiment. Within an
-    /// experiment all agents come before the next seed, so that an interrupted run has whole
-    /// comparisons.
+    /// Returns the run's jobs that have not finished, in the plan's order.
     fn queue(&self, finished: &HashSet<String>) -> VecDeque<Queued> {
-        let mut queue = VecDeque::new();
-        for (experiment_index, experiment) in self.config.plan.experiments.iter().enumerate() {
-            for seed in 0..self.config.run.seeds {
-                let agents = self.config.plan.agents.iter();
-                for agent in agents.filter(|agent| agent.runs(experiment)) {
-                    if finished.contains(&configuration_hash(experiment, agent, seed)) {
-                        continue;
-                    }
-                    let job = Job {
-                        experiment: experiment.clone(),
-                        agent: agent.clone(),
-                        seed,
-                        server: self.servers[queue.len() % self.servers.len()].clone(),
-                        directory: self.directory.job(experiment, agent, seed),
-                    };
-                    queue.push_back(Queued {
-                        experiment_index,
-                        job,
-                    });
-                }
+        let jobs = self.config.jobs();
+        let open = jobs.filter(|planned| !finished.contains(&hash_of(planned)));
+        let with_servers = open.zip(self.servers.iter().cycle());
+        let queued = with_servers.map(|(planned, server)| {
+            let PlannedJob {
+                experiment_index,
+                experiment,
+                agent,
+                seed,
+            } = planned;
+            let job = Job {
+                experiment: experiment.clone(),
+                agent: agent.clone(),
+                seed,
+                server: server.clone(),
+                directory: self.directory.job(experiment, agent, seed),
+            };
+            Queued {
+                experiment_index,
+                job,
             }
-        }
-        queue
+        });
+        queued.collect()
     }
 
     fn planned_hashes(&self) -> HashSet<String> {
-        let all = self.queue(&HashSet::new());
-        all.iter()
-            .map(|Queued { job, .. }| configuration_hash(&job.experiment, &job.agent, job.seed))
+        self.config
+            .jobs()
+            .map(|planned| hash_of(&planned))
             .collect()
     }
 }
@@ -355,6 +349,10 @@ impl RunState<'_> {
             })
         })
     }
+}
+
+fn hash_of(planned: &PlannedJob<'_>) -> String {
+    configuration_hash(planned.experiment, planned.agent, planned.seed)
 }
 
 fn finished_hashes(records: &[Record]) -> HashSet<String> {
