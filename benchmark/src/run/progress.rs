@@ -34,7 +34,7 @@ struct Bars {
     total: ProgressBar,
 }
 
-/// Reports the progress of a job: on its bar, or to whoever has asked for the job.
+/// Progress of a job: shown on a bar, or relayed to the caller of a worker.
 #[derive(Clone)]
 pub struct JobProgress(Kind);
 
@@ -44,7 +44,7 @@ enum Kind {
     Relayed(Arc<dyn Fn(Report) + Send + Sync>),
 }
 
-/// What a job reports.
+/// News of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {

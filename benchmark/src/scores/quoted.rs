@@ -22,7 +22,7 @@ pub struct QuotedResult {
     pub task: String,
     /// Id of the source.
     pub source: String,
-    /// What was measured.
+    /// Its measure.
     pub kind: Kind,
     /// The agent, as the source calls it.
     pub agent: String,

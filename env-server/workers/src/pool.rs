@@ -272,13 +272,12 @@ impl Worker {
                     break format!("it is another program: {hello:?} instead of {expected:?}");
                 }
                 Ok(Ok(Some(_))) => break "its first frame is not a hello".to_owned(),
-                Ok(Ok(None)) => break self.ending(),
+                Ok(Ok(None)) | Err(mpsc::RecvTimeoutError::Disconnected) => break self.ending(),
                 Ok(Err(error)) => break error.to_string(),
                 Err(mpsc::RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => {
                     return Err(CallError::Stopped);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => break self.ending(),
             }
         };
         Err(CallError::Start(io::Error::other(reason)))

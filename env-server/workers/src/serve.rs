@@ -24,6 +24,10 @@ pub enum Ended {
     Failed(String),
 }
 
+/// Answers a call: sends its parts, and returns its result. Once the flag is set, it saves a
+/// checkpoint, sends it and returns [`Ended::Stopped`].
+pub type Answer = dyn Fn(&Request, &Parts, &AtomicBool) -> Result<Vec<u8>, Ended>;
+
 /// Sends the parts of one answer.
 #[derive(Clone)]
 pub struct Parts {
@@ -67,7 +71,7 @@ pub fn serve(
     output: impl Write + Send + 'static,
     hello: &Hello,
     stop: &Arc<AtomicBool>,
-    answer: &dyn Fn(&Request, &Parts, &AtomicBool) -> Result<Vec<u8>, Ended>,
+    answer: &Answer,
 ) -> io::Result<()> {
     let output: Arc<Mutex<dyn Write + Send>> = Arc::new(Mutex::new(output));
     write(&output, &Frame::Hello(hello.clone()))?;
@@ -112,7 +116,7 @@ pub fn serve(
 pub fn serve_on_standard_streams(
     hello: &Hello,
     stop: &Arc<AtomicBool>,
-    answer: &dyn Fn(&Request, &Parts, &AtomicBool) -> Result<Vec<u8>, Ended>,
+    answer: &Answer,
 ) -> io::Result<()> {
     let served = serve(io::stdin(), output()?, hello, stop, answer);
     if let Some(scratch) = std::env::var_os(SCRATCH) {

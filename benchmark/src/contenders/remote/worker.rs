@@ -152,9 +152,8 @@ impl Relay {
             report => report,
         };
         match report {
-            Report::Phase { .. } => self.advanced = 0,
             Report::Training { .. } | Report::Advanced(_) if !is_new => return,
-            Report::Advanced(_) => self.advanced = 0,
+            Report::Phase { .. } | Report::Advanced(_) => self.advanced = 0,
             Report::Training { .. } => {}
         }
         self.sent = Some(Instant::now());
