@@ -68,6 +68,22 @@ fn popgym() {
 }
 
 #[test]
+fn frontier() {
+    has_the_table("frontier.md", "frontier", Format::Frontier);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (records, plan) = read(&RunDirectory::new(root.join(RUNS).join("frontier")));
+    let figure = table(&records, &plan, Format::FrontierSvg).expect("the run has a figure");
+    let path = root.join("../docs/frontier.svg");
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        std::fs::write(&path, &figure).expect("the figure can be written");
+    }
+    let committed = std::fs::read_to_string(&path).expect("the figure is committed");
+    assert!(
+        committed == figure,
+        "docs/frontier.svg is out of date: UPDATE_DOCUMENTS=1 writes it"
+    );
+}
+#[test]
 fn retention() {
     has_the_table("retention.md", "retention", Format::Scores);
 }

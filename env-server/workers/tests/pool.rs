@@ -36,7 +36,7 @@ fn request(name: &str, target: u8) -> Request {
     }
 }
 
-const GO_ON: AtomicBool = AtomicBool::new(false);
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 #[test]
 fn a_call_returns_its_parts_in_order_and_its_result() {
