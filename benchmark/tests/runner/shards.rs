@@ -162,7 +162,7 @@ fn an_empty_shard_has_no_jobs_and_a_page() {
     let (place, config) = (Place::new(), shard_of(&seven(), "8/8"));
     assert!(place.run(&config, Scripted::default()).is_empty());
     let page = render(&place.records("x-8-of-8"), &config).unwrap();
-    assert!(page.contains("only shard 8/8"));
+    assert!(page.contains("only shard 8&#x2f;8 of the plan’s jobs"));
     let told = place.merge(&["x-8-of-8"], "x").unwrap();
     assert!(told.contains("0 of 7 jobs have a row"), "{told}");
 }
