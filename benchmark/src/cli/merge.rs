@@ -122,7 +122,7 @@ impl Target {
         };
         ensure!(
             before.is_some() || !directory.records().exists(),
-            "{} has records and no config.toml that says of which plan they are",
+            "{} has records and no config.toml; their plan is unknown",
             into.display()
         );
         Ok(Self { directory, before })

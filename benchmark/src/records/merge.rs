@@ -19,7 +19,7 @@ const TIMES: [&str; 2] = ["steps_per_s", "train_duration_s"];
 pub struct Merged {
     /// One record for each job, in the plan's order. Rows that the plan does not list come last.
     pub rows: Vec<Row>,
-    /// Jobs of which two runs have different results.
+    /// Jobs with different results in two runs.
     pub conflicts: Vec<Conflict>,
 }
 
@@ -32,7 +32,7 @@ pub struct Row {
     pub record: Record,
 }
 
-/// A job of which two runs have different results.
+/// A job with different results in two runs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The job, in words.
@@ -197,7 +197,7 @@ fn fields_of(record: &Record) -> Map<String, Value> {
     }
 }
 
-/// Returns a time to compare. What is not a time comes first.
+/// Returns a time to compare. Other text comes first.
 fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }

@@ -196,7 +196,7 @@ fn a_merged_run_goes_on_where_its_parts_were_interrupted() {
         "it never began"
     );
 
-    // The shards go on, and a second merge takes what they finished since.
+    // A shard continues, and a second merge takes what it has finished since.
     place.run(&second, Scripted::default());
     for (run, agent) in [("x-2-of-2", "a"), ("x-1-of-2", "d")] {
         fs::write(place.checkpoint(run, agent, "short"), "trained further").unwrap();
@@ -367,7 +367,7 @@ fn links_in_a_job_folder_are_not_copied() {
     fs::remove_dir_all(&second).unwrap();
     std::os::unix::fs::symlink(&first, &second).unwrap();
 
-    // What a killed merge left.
+    // A killed merge left this.
     let merged = RunDirectory::new(place.path("x"));
     let mut partial = folder(&merged, 0).into_os_string();
     partial.push(".partial");
