@@ -85,6 +85,7 @@ macro_rules! tests {
 
 tests! {
     json messagepack stream_frame websocket openenv snapshot trajectory operation record journal tokens
+    worker_frame
 }
 
 /// Every target has a test here and a program for `cargo fuzz`.
