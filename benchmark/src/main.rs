@@ -82,7 +82,8 @@ fn work() -> anyhow::Result<ExitCode> {
     let on_first = move || asked.store(true, Ordering::Relaxed);
     stop_on_signals(on_first, || ()).context("cannot handle signals")?;
     let hello = worker::hello().context("cannot read this program")?;
-    workers::serve_on_standard_streams(&hello, &stop, &worker::answer)?;
+    let served = workers::serve_on_standard_streams(&hello, &stop, &worker::answer);
+    served.context("calls cannot be read or answered")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -205,7 +205,37 @@ fn a_worker_says_hello_refuses_what_is_no_frame_and_ends_with_its_input() {
     assert_eq!(talk(b""), (Some(0), String::new(), None));
     let (code, stderr, _) = talk(b"GET / HTTP/1.1\r\n\r\n");
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("error: a frame of"), "{stderr}");
+    assert!(
+        stderr.contains("calls cannot be read or answered: a frame of"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_failed_job_leaves_its_folder_too() {
+    let place = Workplace::new(
+        r#"
+        [[agents]]
+        name = "recurrent-ppo"
+        algorithm = "recurrent-ppo"
+        [[experiments]]
+        name = "delay-2-hard"
+        env = "MemoryTask-v0"
+        total_timesteps = 1_024
+        env_args = { delay = 2, difficulty = 1 }
+        evaluation = { episodes = 4, delays = [999_999_999_999], delay_episodes = 2 }
+    "#,
+    );
+    for (name, processes) in [("threads", "--jobs"), ("workers", "--workers")] {
+        let plan = ["--experiments", "plan.toml", "--name", name, processes, "1"];
+        let failed = place.run(&plan);
+        assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+        let reason = place.records(name)[0]["result"]["reason"].clone();
+        assert!(reason.as_str().unwrap().contains("delay"), "{reason}");
+    }
+    let reason = |run: &str| place.records(run)[0]["result"]["reason"].clone();
+    assert_eq!(reason("workers"), reason("threads"));
+    assert_eq!(checkpoint(&place, "workers"), checkpoint(&place, "threads"));
 }
 
 #[test]

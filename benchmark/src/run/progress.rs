@@ -209,6 +209,14 @@ impl JobProgress {
         self.report(Report::Advanced(steps));
     }
 
+    /// Writes a line to standard error, above the bars.
+    pub fn tell(&self, text: &str) {
+        match &self.0 {
+            Kind::Bar(bar) => bar.suspend(|| tell(text)),
+            Kind::Relayed(_) => tell(text),
+        }
+    }
+
     /// Shows a report, or relays it.
     pub fn report(&self, report: Report) {
         let bar = match &self.0 {

@@ -183,8 +183,7 @@ impl Pool for LocalPool {
             if stop.load(Ordering::Relaxed) {
                 return Err(CallError::Stopped);
             }
-            let idle = lock(&self.0.idle).pop();
-            let mut worker = match idle {
+            let mut worker = match self.idle() {
                 Some(worker) => worker,
                 None => self.start(stop)?,
             };
@@ -212,6 +211,16 @@ impl Pool for LocalPool {
 }
 
 impl LocalPool {
+    /// Takes a worker without a call. One that ended meanwhile costs no call a try.
+    fn idle(&self) -> Option<Worker> {
+        loop {
+            let worker = lock(&self.0.idle).pop()?;
+            if worker.process.lives() {
+                return Some(worker);
+            }
+        }
+    }
+
     /// Starts a worker and waits for its hello.
     fn start(&self, stop: &AtomicBool) -> Result<Worker, CallError> {
         let shared = &*self.0;
@@ -360,6 +369,10 @@ impl Drop for Worker {
 }
 
 impl Process {
+    fn lives(&self) -> bool {
+        matches!(lock(&self.child).try_wait(), Ok(None))
+    }
+
     /// Waits a while for the process to end; `None` if it does not.
     fn wait(&self) -> Option<std::process::ExitStatus> {
         let began = Instant::now();

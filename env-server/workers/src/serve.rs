@@ -37,7 +37,8 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Sends a part. Once the caller is gone, `stop` is set and parts are dropped.
+    /// Sends a part. A part beyond [`MAX_FRAME_BYTES`](crate::MAX_FRAME_BYTES) is dropped. Once the
+    /// caller is gone, `stop` is set.
     pub fn send(&self, body: Vec<u8>) {
         self.write(body, false);
     }
@@ -53,8 +54,10 @@ impl Parts {
             is_checkpoint,
             body,
         };
-        if write(&self.out, &part).is_err() {
-            self.stop.store(true, Ordering::Relaxed);
+        match write(&self.out, &part) {
+            Err(error) if is_too_long(&error) => {}
+            Err(_) => self.stop.store(true, Ordering::Relaxed),
+            Ok(()) => {}
         }
     }
 }
@@ -102,7 +105,13 @@ pub fn serve(
                 reason: format!("the worker panicked: {}", panic_message(&*panic)),
             },
         };
-        write(&output, &frame)?;
+        match write(&output, &frame) {
+            Err(error) if is_too_long(&error) => {
+                let reason = format!("the result does not fit: {error}");
+                write(&output, &Frame::Failed { id, reason })?;
+            }
+            written => written?,
+        }
     }
     // A damaged input is an error, its end is not.
     calls.try_iter().find_map(Result::err).map_or(Ok(()), Err)
@@ -172,6 +181,11 @@ fn read_calls(
         }
     }
     stop.store(true, Ordering::Relaxed);
+}
+
+/// Whether an error of [`frame::write`] is about the frame, and nothing of it was written.
+fn is_too_long(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::InvalidInput
 }
 
 fn write(out: &Mutex<dyn Write + Send>, frame: &Frame) -> io::Result<()> {

@@ -1,4 +1,5 @@
 //! A pool of real processes. Some are killed, some misbehave.
+#![cfg(target_os = "linux")]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,6 +88,28 @@ fn a_call_continues_elsewhere_when_its_worker_is_killed() {
 }
 
 #[test]
+fn workers_that_end_between_calls_cost_no_try() {
+    let pool = pool();
+    for _ in 0..=TRIES {
+        let mut on_part = |part: Part<'_>| assert!(!matches!(part, Part::Lost(_)));
+        let result = pool.call(&request("count", 1), &mut on_part, &GO_ON);
+        assert_eq!(result.unwrap(), [1, 0]);
+        let ids = pool.process_ids();
+        assert_eq!(ids.len(), 1);
+        kill(&ids);
+        // Killed, it is a zombie until the pool looks at it, once all of its threads have ended.
+        let has_ended = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", ids[0])).unwrap();
+            let threads = std::fs::read_dir(format!("/proc/{}/task", ids[0])).unwrap();
+            stat.contains(") Z") && threads.count() == 1
+        };
+        while !has_ended() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[test]
 fn a_call_that_loses_every_worker_fails_with_the_last_reason() {
     let mut lost = 0;
     let mut on_part = |part: Part<'_>| lost += usize::from(matches!(part, Part::Lost(_)));
@@ -139,7 +162,6 @@ fn stopping_brings_the_last_checkpoint_and_ends_the_worker() {
     assert!(matches!(again, Err(CallError::Stopped)));
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_damaged_frame_costs_the_worker() {
     let pool = pool();

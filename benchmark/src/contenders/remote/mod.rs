@@ -13,7 +13,7 @@ use crate::contenders::ours::OurContender;
 use crate::plan::{AgentRow, Experiment, Job};
 use crate::records::outcome::Outcome;
 use crate::run::contender::{Contender, JobError};
-use crate::run::progress::{JobProgress, Report, tell};
+use crate::run::progress::{JobProgress, Report};
 use bodies::{Folder, JobCall, JobDone};
 
 /// Trains and judges the agents of this project in the workers of a pool.
@@ -53,7 +53,7 @@ impl<P: Pool> Contender for RemoteContender<P> {
                     kept = written;
                 }
             }
-            Part::Lost(reason) => tell(&format!(
+            Part::Lost(reason) => progress.tell(&format!(
                 "{} {} seed {}: lost its worker ({reason}); it resumes in another",
                 job.agent.name, job.experiment.name, job.seed
             )),

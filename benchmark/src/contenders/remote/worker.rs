@@ -61,8 +61,8 @@ fn program() -> PathBuf {
 /// checkpoint.
 ///
 /// # Errors
-/// [`Ended::Stopped`] once `stop` is set and the last checkpoint is sent; otherwise the reason why
-/// the job has no outcome.
+/// [`Ended::Stopped`] once `stop` is set, otherwise the reason why the job has no outcome. The
+/// folder is sent before.
 pub fn answer(request: &Request, parts: &Parts, stop: &AtomicBool) -> Result<Vec<u8>, Ended> {
     if request.name != JobCall::NAME {
         let name = &request.name;
@@ -93,11 +93,14 @@ pub fn answer(request: &Request, parts: &Parts, stop: &AtomicBool) -> Result<Vec
     let last = Folder::read(folder).map_err(failed("cannot read the checkpoint"))?;
     match outcome {
         Ok(outcome) => Ok(JobDone::new(&outcome, last).encode()),
-        Err(JobError::Stopped) => {
+        Err(error) => {
+            // Also of a job that failed: its folder says whether training diverged.
             parts.send_checkpoint(last.encode());
-            Err(Ended::Stopped)
+            Err(match error {
+                JobError::Stopped => Ended::Stopped,
+                JobError::Failed(reason) => Ended::Failed(reason),
+            })
         }
-        Err(JobError::Failed(reason)) => Err(Ended::Failed(reason)),
     }
 }
 
