@@ -10,7 +10,7 @@ use rand::SeedableRng as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::super::markdown::{header_lines, table_line};
-use super::cells::{NOT_MEASURED, linked};
+use super::cells::linked;
 use super::found::Comparison;
 use crate::format::fixed;
 use crate::plan::{AgentRow, Experiment, Shows};
@@ -80,6 +80,10 @@ struct Pair<'a> {
 }
 
 impl<'a> Features<'a> {
+    fn missing(&self) -> String {
+        self.comparison.missing(self.row).to_owned()
+    }
+
     /// Compares the row with one whose retention was taken away. Without such a row, the emptied control shows at least
     /// whether there is a memory.
     fn retention(&self) -> String {
@@ -87,7 +91,7 @@ impl<'a> Features<'a> {
             return self.state();
         }
         let Some(pair) = self.pair(Shows::Retention) else {
-            return NOT_MEASURED.to_owned();
+            return self.missing();
         };
         let lost = pair.is_lost();
         let text = match (self.algorithm.window_setting(), lost) {
@@ -102,7 +106,7 @@ impl<'a> Features<'a> {
     /// Says whether a memory without a switch of its retention is used at all.
     fn state(&self) -> String {
         let Some((_, agent)) = self.on_delays().next() else {
-            return NOT_MEASURED.to_owned();
+            return self.missing();
         };
         let text = match (agent.memory_bytes(), agent.verdict()) {
             (Some(0), _) => "no memory",
@@ -125,7 +129,7 @@ impl<'a> Features<'a> {
         };
         let mut measured = self.on_delays();
         let Some((_, first)) = measured.next() else {
-            return NOT_MEASURED.to_owned();
+            return self.missing();
         };
         if is_used(first) || text == NOTHING {
             return linked(&text, first);
@@ -142,7 +146,7 @@ impl<'a> Features<'a> {
         let Some((_, agent)) = used else {
             return match self.on_delays().next() {
                 Some((_, agent)) => linked(NOT_USED, agent),
-                None => NOT_MEASURED.to_owned(),
+                None => self.missing(),
             };
         };
         let shares = agent.values(|outcome| outcome.cue_attention);
@@ -178,14 +182,14 @@ impl<'a> Features<'a> {
                 linked(&format!("no: {}", score(agent)), agent)
             }
             (Some(agent), None) => agent.verdict().name().to_owned(),
-            (None, None) => NOT_MEASURED.to_owned(),
+            (None, None) => self.missing(),
         }
     }
 
     fn longest_delay(&self) -> String {
         let measured: Vec<_> = self.on_delays().collect();
         let Some((_, first)) = measured.first() else {
-            return NOT_MEASURED.to_owned();
+            return self.missing();
         };
         let delays: Vec<String> = measured
             .iter()
@@ -201,7 +205,7 @@ impl<'a> Features<'a> {
     /// Says what the row is told besides the observation. A cue at a random step shows that it needs no more.
     fn hints(&self) -> String {
         let Some((_, measured)) = self.on_delays().next() else {
-            return NOT_MEASURED.to_owned();
+            return self.missing();
         };
         let (_, outcome) = measured.finished[0];
         let is_shown = |name: &&&str| {

@@ -1,7 +1,9 @@
 //! Where the numbers of the tables come from: the results of a plan's rows on its tasks.
 
+use super::cells::NOT_MEASURED;
 use crate::plan::{AgentRow, Experiment, Plan};
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::verdict::Verdict;
 
 /// A plan and its results.
 pub(super) struct Comparison<'a> {
@@ -34,6 +36,18 @@ impl<'a> Comparison<'a> {
     ) -> Option<&'a AgentSummary<'a>> {
         let found = self.find(task, row);
         found.filter(|agent| !agent.finished.is_empty())
+    }
+
+    /// Returns the text of a cell without a measurement: "not applicable" where the row can play none
+    /// of the tasks.
+    pub(super) fn missing(&self, row: &AgentRow) -> &'static str {
+        let tasks = self.plan.experiments.iter();
+        let mut verdicts = tasks.map(|task| Some(self.find(task, row)?.verdict()));
+        if verdicts.all(|verdict| verdict == Some(Verdict::NotApplicable)) {
+            Verdict::NotApplicable.name()
+        } else {
+            NOT_MEASURED
+        }
     }
 
     /// Returns the tasks that ask for the same after ever longer delays, shortest first.

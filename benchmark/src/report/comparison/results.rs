@@ -3,7 +3,7 @@
 use agent::evaluate::Mode;
 
 use super::super::markdown::{header_lines, table_line};
-use super::cells::{NOT_MEASURED, linked};
+use super::cells::linked;
 use super::found::Comparison;
 use crate::format::{compact, fixed, thousands};
 use crate::plan::{AgentRow, Experiment};
@@ -53,7 +53,7 @@ pub(super) fn table(comparison: &Comparison<'_>) -> String {
 /// Writes a score with its interval and the steps to solve the task.
 fn score_cell(comparison: &Comparison<'_>, task: &Experiment, row: &AgentRow) -> String {
     let Some(agent) = comparison.find(task, row) else {
-        return NOT_MEASURED.to_owned();
+        return comparison.missing(row).to_owned();
     };
     let Some(score) = Estimate::from_seeds(&agent.scores(Mode::Greedy)) else {
         return agent.verdict().name().to_owned();
@@ -82,7 +82,7 @@ fn by_delay(
         .collect();
     let known: Vec<&String> = values.iter().flatten().collect();
     match known.first() {
-        None => NOT_MEASURED.to_owned(),
+        None => comparison.missing(row).to_owned(),
         Some(first) if known.len() == values.len() && known.iter().all(|x| x == first) => {
             (*first).clone()
         }
