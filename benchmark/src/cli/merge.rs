@@ -227,8 +227,7 @@ impl Folders<'_> {
         let folders = runs
             .iter()
             .map(|&run| self.parts[run].directory.job(experiment, agent, seed));
-        let is_folder = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_dir());
-        let mut folders = folders.filter(is_folder);
+        let mut folders = folders.filter(|path| is_folder(path));
         let Some(from) = folders.next().filter(|from| *from != to) else {
             return Ok(());
         };
@@ -246,6 +245,20 @@ impl Folders<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a path leads to a folder. Warns of anything else that is there.
+fn is_folder(path: &Path) -> bool {
+    let Ok(found) = path.symlink_metadata() else {
+        return false;
+    };
+    if !found.is_dir() {
+        tell(&format!(
+            "warning: {} is a link or a special file, and is not copied",
+            path.display()
+        ));
+    }
+    found.is_dir()
 }
 
 /// Copies a job's folder in place of `to`, which has the old content or all of the new. Returns the

@@ -183,28 +183,14 @@ impl Pool for LocalPool {
             if stop.load(Ordering::Relaxed) {
                 return Err(CallError::Stopped);
             }
-            let mut worker = match self.idle() {
-                Some(worker) => worker,
-                None => self.start(stop)?,
-            };
-            let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-            match worker.answer(id, &mut request, on_part, stop) {
-                Turn::Done(body) => {
-                    lock(&self.0.idle).push(worker);
-                    return Ok(body);
-                }
-                Turn::Failed(reason) => {
-                    lock(&self.0.idle).push(worker);
-                    return Err(CallError::Failed(reason));
-                }
+            let why = match self.take_turn(&mut request, on_part, stop)? {
+                Turn::Done(body) => return Ok(body),
+                Turn::Failed(reason) => return Err(CallError::Failed(reason)),
                 Turn::Lost(_) if stop.load(Ordering::Relaxed) => return Err(CallError::Stopped),
-                Turn::Lost(why) => {
-                    // It may still be at work, after it has sent a damaged frame.
-                    worker.process.kill();
-                    on_part(Part::Lost(&why));
-                    reason = why;
-                }
-            }
+                Turn::Lost(why) => why,
+            };
+            on_part(Part::Lost(&why));
+            reason = why;
         }
         Err(CallError::Lost(reason))
     }
@@ -221,8 +207,35 @@ impl LocalPool {
         }
     }
 
-    /// Starts a worker and waits for its hello.
-    fn start(&self, stop: &AtomicBool) -> Result<Worker, CallError> {
+    /// Gives a call to a worker, which is kept for the next one unless it is lost.
+    fn take_turn(
+        &self,
+        request: &mut Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Turn, CallError> {
+        let mut worker = match self.idle() {
+            Some(worker) => worker,
+            None => {
+                let worker = self.start()?;
+                if let Some(lost) = worker.greet(&self.0.program.hello, stop)? {
+                    return Ok(Turn::Lost(lost));
+                }
+                worker
+            }
+        };
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let turn = worker.answer(id, request, on_part, stop);
+        match turn {
+            // It may still be at work, after it has sent a damaged frame.
+            Turn::Lost(_) => worker.process.kill(),
+            Turn::Done(_) | Turn::Failed(_) => lock(&self.0.idle).push(worker),
+        }
+        Ok(turn)
+    }
+
+    /// Starts a worker.
+    fn start(&self) -> Result<Worker, CallError> {
         let shared = &*self.0;
         let scratch = tempfile::Builder::new().prefix("worker-").tempdir();
         let scratch = scratch.map_err(CallError::Start)?;
@@ -266,22 +279,24 @@ impl LocalPool {
             .name("worker".into())
             .spawn(read)
             .map_err(CallError::Start)?;
-        worker.greet(&shared.program.hello, stop)?;
         Ok(worker)
     }
 }
 
 impl Worker {
-    /// Waits for the worker's hello, and checks that it is the expected one.
-    fn greet(&self, expected: &Hello, stop: &AtomicBool) -> Result<(), CallError> {
+    /// Waits for the worker's hello, and checks that it is the expected one. Returns how the worker was
+    /// lost, if it ended before.
+    fn greet(&self, expected: &Hello, stop: &AtomicBool) -> Result<Option<String>, CallError> {
         let reason = loop {
             match self.frames.recv_timeout(POLL) {
-                Ok(Ok(Some(Frame::Hello(hello)))) if hello == *expected => return Ok(()),
+                Ok(Ok(Some(Frame::Hello(hello)))) if hello == *expected => return Ok(None),
                 Ok(Ok(Some(Frame::Hello(hello)))) => {
                     break format!("it is another program: {hello:?} instead of {expected:?}");
                 }
                 Ok(Ok(Some(_))) => break "its first frame is not a hello".to_owned(),
-                Ok(Ok(None)) | Err(mpsc::RecvTimeoutError::Disconnected) => break self.ending(),
+                Ok(Ok(None)) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Ok(Some(self.ending()));
+                }
                 Ok(Err(error)) => break error.to_string(),
                 Err(mpsc::RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => {
                     return Err(CallError::Stopped);

@@ -210,6 +210,22 @@ fn another_program_is_refused() {
 }
 
 #[test]
+fn workers_that_end_before_their_hello_cost_tries() {
+    let mut mute = program("abc");
+    mute.path = "/bin/false".into();
+    let (mut lost, pool) = (0, LocalPool::new(mute));
+    let mut on_part = |part: Part<'_>| lost += usize::from(matches!(part, Part::Lost(_)));
+    let error = pool.call(&request("count", 1), &mut on_part, &GO_ON);
+    assert!(matches!(error, Err(CallError::Lost(_))), "{error:?}");
+    assert_eq!(lost, TRIES);
+    let mut missing = program("abc");
+    missing.path = "/bin/no-such-program".into();
+    let pool = LocalPool::new(missing);
+    let error = pool.call(&request("count", 1), &mut |_| (), &GO_ON);
+    assert!(matches!(error, Err(CallError::Start(_))), "{error:?}");
+}
+
+#[test]
 fn all_workers_can_be_killed_at_once() {
     let pool = pool();
     let mut folders = Vec::new();

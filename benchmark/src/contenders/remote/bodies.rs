@@ -13,8 +13,8 @@ use crate::files;
 use crate::plan::{AgentRow, Experiment, Job};
 use crate::records::outcome::Outcome;
 
-/// Most files of a job's folder; a training writes six.
-const MAX_FILES: usize = 64;
+/// Most files of a job's folder. A training writes six, and one more each time that it is resumed.
+const MAX_FILES: usize = 10_000;
 
 /// The body of a call: everything that decides a job's result, as in its record. JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

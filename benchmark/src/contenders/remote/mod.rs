@@ -49,7 +49,8 @@ impl<P: Pool> Contender for RemoteContender<P> {
             }
             Part::Checkpoint(body) => {
                 let written = keep(body, &job.directory);
-                if kept.is_ok() {
+                if let (Ok(()), Err(error)) = (&kept, &written) {
+                    progress.tell(&format!("cannot keep a checkpoint: {error}"));
                     kept = written;
                 }
             }
