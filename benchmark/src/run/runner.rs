@@ -1,11 +1,12 @@
 //! The runner: runs a plan's jobs on worker threads, records each as it finishes, and resumes
 //! interrupted runs.
 
-use std::any::Any;
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
+
+use workers::panic_message;
 
 use crate::error::Error;
 use crate::format::{seconds, speed};
@@ -388,10 +389,4 @@ fn row_line(record: &Record) -> String {
 pub(crate) fn now() -> String {
     let now = jiff::Timestamp::now();
     now.round(jiff::Unit::Second).unwrap_or(now).to_string()
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
 }

@@ -25,4 +25,4 @@ mod serve;
 
 pub use frame::{Frame, Hello, MAX_FRAME_BYTES, PROTOCOL};
 pub use pool::{CallError, LocalPool, Part, Pool, Program, Request, TRIES};
-pub use serve::{Answer, Ended, Parts, serve, serve_on_standard_streams};
+pub use serve::{Answer, Ended, Parts, panic_message, serve, serve_on_standard_streams};

@@ -193,7 +193,8 @@ fn write(out: &Mutex<dyn Write + Send>, frame: &Frame) -> io::Result<()> {
     frame::write(&mut *out, frame)
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
+/// Returns the message of a caught panic.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message")
