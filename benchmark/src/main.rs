@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agent::algorithms::{self, ALGORITHMS};
+use agent::algorithms::ALGORITHMS;
 use agent::env::remote::Token;
-use agent::policy::decider::Decider;
 use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
 use benchmark::cli::commands::{self, OpenRun, RunContext};
@@ -18,7 +17,7 @@ use benchmark::cli::merge::merge_runs;
 use benchmark::cli::{Cli, RunArgs, Subcommands};
 use benchmark::contenders::any::AnyContender;
 use benchmark::contenders::external::{self, ExternalContender, Groups};
-use benchmark::contenders::ours::{OurContender, check_servers};
+use benchmark::contenders::ours::{OurContender, asks_the_oracle, check_servers};
 use benchmark::contenders::remote::{RemoteContender, worker};
 use benchmark::plan::Plan;
 use benchmark::run::contender::Contender;
@@ -104,7 +103,7 @@ fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::R
     let embedded = match args.server.as_slice() {
         [] => {
             let mut config = ServerConfig {
-                allow_oracle: asks_an_oracle(&run.config.plan),
+                allow_oracle: run.config.plan.agents.iter().any(asks_the_oracle),
                 ..ServerConfig::default()
             };
             if has_programs(&run.config.plan) {
@@ -158,16 +157,6 @@ fn precautions(plan: &Plan) -> Groups {
 /// Returns whether the plan has external programs.
 fn has_programs(plan: &Plan) -> bool {
     plan.agents.iter().any(|row| row.external.is_some())
-}
-
-/// Returns whether an agent of the plan plays by the environments' hidden draws.
-fn asks_an_oracle(plan: &Plan) -> bool {
-    let algorithms = plan
-        .agents
-        .iter()
-        .map(|row| algorithms::find(&row.algorithm));
-    let mut known = algorithms.flatten();
-    known.any(|algorithm| algorithm.decider == Decider::Oracle)
 }
 
 /// Returns a request that Ctrl-C (or a request to terminate) sets. The second time, the program

@@ -1,11 +1,14 @@
 //! The program itself on tasks of seconds: real agents, a real server, real signals.
 
+#[path = "workplace/results.rs"]
+mod results;
 mod workplace;
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use results::results;
 use workplace::{Finished, Workplace, interrupt, rows};
 
 /// A plan with two learning agents, and a row whose algorithm does not exist.
@@ -135,13 +138,7 @@ fn an_interrupted_run_has_the_same_result_in_the_end() {
 
     let resumed = place.run(&["resume", "runs/parts"]);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    let outcome = |run| {
-        let mut outcome = place.records(run)[0]["result"].clone();
-        for clock in ["steps_per_s", "train_duration_s"] {
-            assert!(outcome.as_object_mut().unwrap().remove(clock).is_some());
-        }
-        outcome
-    };
+    let outcome = |run| results(&place, run)[0]["result"].clone();
     assert_eq!(outcome("parts"), outcome("whole"));
 }
 
@@ -286,18 +283,7 @@ fn shards_are_merged_into_the_whole() {
         merged.stdout
     );
     assert_eq!(merged.stderr, "");
-    let results = |run: &str| {
-        let mut records = place.records(run);
-        for record in &mut records {
-            for clock in ["steps_per_s", "train_duration_s"] {
-                let result = record["result"].as_object_mut().unwrap();
-                assert!(result.remove(clock).is_some());
-            }
-            record.as_object_mut().unwrap().remove("finished_at");
-        }
-        records
-    };
-    assert_eq!(results("x"), results("whole"));
+    assert_eq!(results(&place, "x"), results(&place, "whole"));
 
     let changed = place.read("runs/x-2-of-3/records.jsonl");
     let changed = changed.replace("\"trained_steps\":512", "\"trained_steps\":511");
@@ -307,7 +293,7 @@ fn shards_are_merged_into_the_whole() {
                    differ in trained_steps; runs/x's is kept.";
     assert!(merged.stderr.contains(warning), "{}", merged.stderr);
     assert_eq!(merged.code, Some(0));
-    assert_eq!(results("x"), results("whole"));
+    assert_eq!(results(&place, "x"), results(&place, "whole"));
 }
 
 fn status(place: &Workplace, arguments: &[&str], stdout: impl Into<Stdio>) -> Finished {

@@ -9,6 +9,7 @@ use agent::algorithms::sections::Overrides;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use agent::env::selection::{EnvSelection, OptionDraw};
+use agent::policy::decider::Decider;
 use agent::run::config::TrainConfig;
 use agent::run::folder::{Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
@@ -139,6 +140,11 @@ pub fn check_servers(servers: &[String], token: Option<&Token>) -> Result<(), En
         }
     }
     Ok(())
+}
+
+/// Returns whether an agent plays by the environments' hidden draws.
+pub fn asks_the_oracle(agent: &AgentRow) -> bool {
+    algorithms::find(&agent.algorithm).is_ok_and(|row| row.decider == Decider::Oracle)
 }
 
 /// Returns the complete configuration of a job's training.

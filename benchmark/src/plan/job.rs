@@ -18,6 +18,11 @@ pub struct PlannedJob<'a> {
     pub seed: u64,
 }
 
+/// Names a job to people.
+pub fn job_title(agent: &AgentRow, experiment: &Experiment, seed: u64) -> String {
+    format!("{} {} seed {seed}", agent.name, experiment.name)
+}
+
 /// One agent on one experiment with one seed.
 #[derive(Debug, Clone)]
 pub struct Job {

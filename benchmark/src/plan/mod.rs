@@ -22,7 +22,7 @@ use crate::error::Error;
 
 pub use agents::{AgentRow, External, Shows, Variant};
 pub use experiment::{EvalPlan, Experiment};
-pub use job::{Job, PlannedJob};
+pub use job::{Job, PlannedJob, job_title};
 pub use shard::Shard;
 pub use suites::Suite;
 

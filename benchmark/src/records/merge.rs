@@ -7,7 +7,7 @@ use std::fmt::Display;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::plan::Plan;
+use crate::plan::{Plan, job_title};
 use crate::records::config::{RunConfig, RunInfo};
 use crate::records::{Record, configuration_hash};
 
@@ -152,7 +152,7 @@ impl Merged {
                     ..
                 } = &kept.record;
                 self.conflicts.push(Conflict {
-                    job: format!("{} {} seed {seed}", agent.name, experiment.name),
+                    job: job_title(agent, experiment, *seed),
                     kept: kept.run,
                     other: other.run,
                     fields,

@@ -10,7 +10,7 @@ use workers::panic_message;
 
 use crate::error::Error;
 use crate::format::{seconds, speed};
-use crate::plan::{Job, PlannedJob};
+use crate::plan::{Job, PlannedJob, job_title};
 use crate::records::config::RunConfig;
 use crate::records::directory::RunDirectory;
 use crate::records::outcome::Outcome;
@@ -366,10 +366,7 @@ fn finished_hashes(records: &[Record]) -> HashSet<String> {
 
 /// Describes a finished job in one line, for output without bars.
 fn row_line(record: &Record) -> String {
-    let name = format!(
-        "{} {} seed {}",
-        record.agent.name, record.experiment.name, record.seed
-    );
+    let name = job_title(&record.agent, &record.experiment, record.seed);
     match &record.result {
         RowResult::Finished(outcome) => {
             let speed = speed(outcome.steps_per_s, outcome.train_duration_s);

@@ -85,13 +85,7 @@ pub fn write(out: &mut dyn Write, frame: &Frame) -> io::Result<()> {
     let length = u32::try_from(bytes.len() - 4)
         .ok()
         .filter(|length| *length <= MAX_FRAME_BYTES)
-        .ok_or_else(|| {
-            let length = bytes.len() - 4;
-            io::Error::new(
-                ErrorKind::InvalidInput,
-                format!("a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}"),
-            )
-        })?;
+        .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, too_long(bytes.len() - 4)))?;
     bytes[..4].copy_from_slice(&length.to_be_bytes());
     out.write_all(&bytes)?;
     out.flush()
@@ -111,9 +105,7 @@ pub fn read(input: &mut dyn Read) -> io::Result<Option<Frame>> {
     }
     let length = u32::from_be_bytes(length);
     if length > MAX_FRAME_BYTES {
-        return Err(damaged(format!(
-            "a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}"
-        )));
+        return Err(damaged(too_long(length as usize)));
     }
     let mut bytes = Vec::new();
     input.take(u64::from(length)).read_to_end(&mut bytes)?;
@@ -150,6 +142,10 @@ fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+fn too_long(length: usize) -> String {
+    format!("a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}")
 }
 
 fn damaged(reason: String) -> io::Error {

@@ -209,16 +209,7 @@ mod tests {
     #[test]
     fn names_that_lead_out_of_the_folder_are_refused_and_nothing_is_written() {
         let to = tempfile::tempdir().unwrap();
-        for name in [
-            "../x",
-            "/tmp/x",
-            "a/b",
-            "..",
-            ".",
-            "",
-            "a\0b",
-            FolderLock::FILE,
-        ] {
+        for name in ["../x", "/x", "a/b", "..", ".", "", "a\0b", FolderLock::FILE] {
             let files = [("good", "1"), (name, "2")];
             let files = files.map(|(name, text)| (name.to_owned(), ByteBuf::from(text)));
             let error = Folder(files.into()).write(to.path()).unwrap_err();

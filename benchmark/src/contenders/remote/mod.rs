@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use workers::{CallError, Part, Pool, Request};
 
 use crate::contenders::ours::OurContender;
-use crate::plan::{AgentRow, Experiment, Job};
+use crate::plan::{AgentRow, Experiment, Job, job_title};
 use crate::records::outcome::Outcome;
 use crate::run::contender::{Contender, JobError};
 use crate::run::progress::{JobProgress, Report};
@@ -55,8 +55,8 @@ impl<P: Pool> Contender for RemoteContender<P> {
                 }
             }
             Part::Lost(reason) => progress.tell(&format!(
-                "{} {} seed {}: lost its worker ({reason}); it resumes in another",
-                job.agent.name, job.experiment.name, job.seed
+                "{}: lost its worker ({reason}); it resumes in another",
+                job_title(&job.agent, &job.experiment, job.seed)
             )),
         };
         let answer = self.pool.call(&request, &mut on_part, stop);

@@ -6,15 +6,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use agent::algorithms;
-use agent::policy::decider::Decider;
 use agent::run::train::LATEST;
 use env_server::ServerConfig;
 use sha2::{Digest as _, Sha256};
 use workers::{Ended, Hello, LocalPool, PROTOCOL, Parts, Program, Request};
 
 use super::bodies::{Folder, JobCall, JobDone};
-use crate::contenders::ours::OurContender;
+use crate::contenders::ours::{OurContender, asks_the_oracle};
 use crate::plan::Job;
 use crate::run::contender::{Contender as _, JobError};
 use crate::run::embedded::EmbeddedServer;
@@ -106,9 +104,8 @@ pub fn answer(request: &Request, parts: &Parts, stop: &AtomicBool) -> Result<Vec
 
 /// Starts a server for a job. It has one thread: the other cores have workers of their own.
 fn serve(call: &JobCall) -> io::Result<EmbeddedServer> {
-    let algorithm = algorithms::find(&call.agent.algorithm);
     let config = ServerConfig {
-        allow_oracle: algorithm.is_ok_and(|row| row.decider == Decider::Oracle),
+        allow_oracle: asks_the_oracle(&call.agent),
         ..ServerConfig::default()
     };
     EmbeddedServer::start_with(config, 1)
@@ -142,23 +139,19 @@ impl Relay {
     }
 
     /// Called by the thread that writes checkpoints, so that none is being written.
-    fn report(&mut self, report: Report) {
-        if !matches!(report, Report::Advanced(_)) {
-            self.send_new_checkpoint();
-        }
-        let is_new = self.sent.is_none_or(|sent| sent.elapsed() >= INTERVAL);
-        let report = match report {
+    fn report(&mut self, mut report: Report) {
+        match &mut report {
             Report::Advanced(steps) => {
-                self.advanced += steps;
-                Report::Advanced(self.advanced)
+                self.advanced += *steps;
+                *steps = self.advanced;
             }
-            report => report,
-        };
-        match report {
-            Report::Training { .. } | Report::Advanced(_) if !is_new => return,
-            Report::Phase { .. } | Report::Advanced(_) => self.advanced = 0,
-            Report::Training { .. } => {}
+            Report::Training { .. } | Report::Phase { .. } => self.send_new_checkpoint(),
         }
+        let is_due = self.sent.is_none_or(|sent| sent.elapsed() >= INTERVAL);
+        if !is_due && !matches!(report, Report::Phase { .. }) {
+            return;
+        }
+        self.advanced = 0;
         self.sent = Some(Instant::now());
         let body = rmp_serde::to_vec_named(&report);
         self.parts
