@@ -158,6 +158,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         training: None,
         parameters: Some(12_345),
         memory_bytes: Some(512),
+        cpu: Some("x86_64+avx2+fma".to_owned()),
         hyperparameters: BTreeMap::from([
             ("gae_lambda".into(), 0.3.into()),
             ("learning_rate".into(), 0.002.into()),

@@ -96,6 +96,7 @@ impl Contender for OurContender {
             }),
             parameters: Some(trained.parameters),
             memory_bytes: Some(memory.bytes_per_lane()),
+            cpu: Some(agent::nn::cpu_class()),
             hyperparameters: config.hyperparameters().into_iter().collect(),
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
             evaluations: judged.evaluations,

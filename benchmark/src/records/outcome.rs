@@ -34,6 +34,10 @@ pub struct Outcome {
     /// earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<usize>,
+    /// Class of the processor that trained and judged it, such as `x86_64+avx2+fma`: bits are equal
+    /// within a class only. `None` for external programs and in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
     /// Hyper-parameters of the training, defaults included.
     pub hyperparameters: BTreeMap<String, Value>,
     /// Pairs of trained steps and the mean return of recent training episodes, steps ascending.

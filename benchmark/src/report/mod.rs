@@ -224,6 +224,22 @@ mod tests {
         assert!(page(&[fixtures::record("ppo", 16, 1, 0)]).contains(told));
     }
 
+    #[test]
+    fn rows_of_several_classes_of_processors_are_mentioned() {
+        let config = fixtures::config();
+        let mut records = [0, 1].map(|seed| fixtures::record("ppo", 4, 1, seed));
+        let told = "different classes of processors";
+        assert!(!render(&records, &config).unwrap().contains(told));
+        if let RowResult::Finished(outcome) = &mut records[1].result {
+            outcome.cpu = Some("aarch64+neon".to_owned());
+        }
+        let page = text_of(&render(&records, &config).unwrap());
+        assert!(
+            page.contains(told) && page.contains("aarch64+neon"),
+            "{page}"
+        );
+    }
+
     /// With three agents and intervals the table of aggregates is wider than half a page.
     #[test]
     fn tables_scroll_where_they_do_not_fit() {

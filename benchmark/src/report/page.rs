@@ -37,6 +37,8 @@ pub struct Page {
     commit: String,
     /// Commits of the rows; the page warns if there are several.
     row_commits: Vec<String>,
+    /// Classes of the processors that computed the rows.
+    row_cpus: Vec<String>,
     config_toml: String,
     /// Memory scores in per cent: from the first on, a task is solved or remembered; up to the
     /// second, knowledge counts as lost.
@@ -83,6 +85,10 @@ impl Page {
             .iter()
             .map(|record| record.commit.as_str())
             .collect();
+        let row_cpus: BTreeSet<&str> = records
+            .iter()
+            .filter_map(|record| record.outcome()?.cpu.as_deref())
+            .collect();
         let entry = |name: &String| LegendEntry {
             name: name.clone(),
             class: colours.class(name).to_owned(),
@@ -119,6 +125,7 @@ impl Page {
             planned_seeds: config.run.seeds,
             commit: config.run.commit.clone(),
             row_commits: row_commits.into_iter().map(str::to_owned).collect(),
+            row_cpus: row_cpus.into_iter().map(str::to_owned).collect(),
             config_toml: config.to_toml()?,
             solved_share: fixed(100.0 * SOLVED_SCORE, 0),
             lost_share: fixed(100.0 * LOST_SCORE, 0),

@@ -110,6 +110,7 @@ pub fn outcome_of(experiment: &Experiment) -> Outcome {
         training: None,
         parameters: Some(10),
         memory_bytes: Some(512),
+        cpu: None,
         hyperparameters: BTreeMap::new(),
         learning_curve: vec![(50, 1.0)],
         evaluations: evaluations.to_vec(),

@@ -279,6 +279,7 @@ impl Trial<'_> {
             training: None,
             parameters: None,
             memory_bytes: None,
+            cpu: None,
             hyperparameters: [
                 ("command".to_owned(), Value::from(external.command.clone())),
                 ("evaluation_seed".to_owned(), self.secret_seed.into()),
