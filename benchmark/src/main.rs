@@ -18,14 +18,14 @@ use benchmark::cli::{Cli, RunArgs, Subcommands};
 use benchmark::contenders::any::AnyContender;
 use benchmark::contenders::external::{self, ExternalContender, Groups};
 use benchmark::contenders::ours::{OurContender, asks_the_oracle, check_servers};
-use benchmark::contenders::remote::{RemoteContender, worker};
+use benchmark::contenders::remote::{RemoteContender, cluster, worker};
 use benchmark::plan::Plan;
 use benchmark::run::contender::Contender;
 use benchmark::run::embedded::EmbeddedServer;
 use benchmark::run::progress::{Display, tell};
 use clap::Parser as _;
 use env_server::ServerConfig;
-use workers::LocalPool;
+use workers::Pool;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,16 +54,18 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Subcommands::Resume { run_directory, run }) => {
             let token = run.token()?;
             check_servers(&run.server, token.as_ref())?;
-            compete(&commands::reopen(&run_directory)?, &run, token)
+            let pool = Workers::start(&run)?;
+            compete(&commands::reopen(&run_directory)?, &run, token, pool)
         }
         None => {
             // Checked first, so that no directory is made for a run that cannot begin.
             let token = cli.run.token()?;
             check_servers(&cli.run.server, token.as_ref())?;
+            let pool = Workers::start(&cli.run)?;
             let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
             let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
             let open = commands::prepare(&cli.plan, &arguments, &algorithms)?;
-            compete(&open, &cli.run, token)
+            compete(&open, &cli.run, token, pool)
         }
     }
 }
@@ -95,10 +97,42 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::Result<ExitCode> {
+/// Processes that run jobs of this project's agents, if it is not this one.
+struct Workers {
+    pool: Arc<dyn Pool>,
+    /// Number of jobs at once, where the pool decides it.
+    slots: Option<usize>,
+}
+
+impl Workers {
+    /// Starts the pool that the arguments ask for. A cluster is looked at now, before a run has a
+    /// directory.
+    fn start(args: &RunArgs) -> anyhow::Result<Option<Self>> {
+        if let Some(terms) = args.cluster() {
+            let pool = cluster::pool(terms)?;
+            return Ok(Some(Self {
+                slots: Some(usize::try_from(pool.ready().slots).unwrap_or(usize::MAX)),
+                pool: Arc::new(pool),
+            }));
+        }
+        let local = args.workers.map(|_| worker::pool()).transpose();
+        let local = local.context("cannot start workers")?;
+        Ok(local.map(|pool| Self {
+            pool: Arc::new(pool),
+            slots: None,
+        }))
+    }
+}
+
+fn compete(
+    run: &OpenRun,
+    args: &RunArgs,
+    mut token: Option<Token>,
+    workers: Option<Workers>,
+) -> anyhow::Result<ExitCode> {
     let groups = precautions(&run.config.plan);
-    let pool = args.workers.map(|_| worker::pool()).transpose();
-    let pool = pool.context("cannot start workers")?;
+    let slots = workers.as_ref().and_then(|workers| workers.slots);
+    let pool = workers.map(|workers| workers.pool);
     let stop = stop_on_interrupt(groups.clone(), pool.clone())?;
     let embedded = match args.server.as_slice() {
         [] => {
@@ -134,6 +168,7 @@ fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::R
     let context = RunContext {
         contender: &contender,
         servers: &servers,
+        slots,
         stop: &stop,
     };
     let status = commands::run(run, args, &context);
@@ -161,7 +196,7 @@ fn has_programs(plan: &Plan) -> bool {
 
 /// Returns a request that Ctrl-C (or a request to terminate) sets. The second time, the program
 /// exits at once and kills the programs and workers that it has started; recorded results stay.
-fn stop_on_interrupt(groups: Groups, pool: Option<LocalPool>) -> anyhow::Result<StopRequest> {
+fn stop_on_interrupt(groups: Groups, pool: Option<Arc<dyn Pool>>) -> anyhow::Result<StopRequest> {
     let on_first =
         || tell("\nstopping once checkpoints are saved; press Ctrl-C again to stop at once");
     let on_second = move || {

@@ -41,6 +41,8 @@ pub struct RunContext<'a> {
     pub contender: &'a dyn Contender,
     /// Base URLs of environment servers, at least one.
     pub servers: &'a [String],
+    /// Number of jobs at once, where a pool decides it.
+    pub slots: Option<usize>,
     /// Set by a signal to stop the run.
     pub stop: &'a StopRequest,
 }
@@ -117,8 +119,9 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
     let OpenRun {
         directory, config, ..
     } = run;
-    let workers = args.workers.or(args.jobs);
-    let workers = workers.map_or_else(default_workers, |count| count as usize);
+    let asked = args.workers.or(args.jobs).map(|count| count as usize);
+    let workers = context.slots.or(asked);
+    let workers = workers.unwrap_or_else(default_workers);
     let hidden = Display::hidden();
     let commit = git_commit();
     let runner = Runner {

@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use agent::arguments::{env_arg, steps};
 use agent::env::remote::{Token, TokenError};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
 
+use crate::contenders::remote::cluster::Terms;
 use crate::error::Error;
 use crate::plan::{AgentRow, Plan, Shard, Suite};
 use crate::report::export::Format;
@@ -52,6 +53,7 @@ Examples:
   benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
   benchmark --server http://10.0.0.5:7878        on another server
   benchmark --suite classic --workers 8          each agent in a process of its own
+  benchmark --suite classic --pool ray           each agent on some machine of a Ray cluster
   benchmark resume runs/five                     continue an interrupted run
   benchmark report runs/five                     write its report again
   benchmark compare runs/before runs/after       a comparison of two runs
@@ -93,7 +95,7 @@ pub enum Subcommands {
         #[arg(long, value_enum, default_value_t = Format::Csv)]
         format: Format,
     },
-    /// Answer jobs on standard input for a benchmark that was started with --workers.
+    /// Answer jobs on standard input for a benchmark that was started with --workers or --pool.
     Worker,
     /// Compare two runs: the same agents on the same experiments, with the differences.
     Compare {
@@ -168,6 +170,13 @@ pub struct PlanArgs {
     shard: Option<Shard>,
 }
 
+/// Pools of machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PoolKind {
+    /// A Ray cluster.
+    Ray,
+}
+
 /// Arguments that say how to run a plan.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -185,6 +194,17 @@ pub struct RunArgs {
     /// run as without workers.
     #[arg(long, value_name = "N", conflicts_with_all = ["jobs", "server"], value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub workers: Option<u64>,
+    /// Machines that train agents, as many at once as they have free CPUs: those of the Ray cluster
+    /// at RAY_ADDRESS, else this one. Needs Python with strategic-memory-cluster; docs/cluster.md
+    /// says how to begin.
+    #[arg(long, value_enum, value_name = "POOL", conflicts_with_all = ["workers", "jobs", "server"])]
+    pool: Option<PoolKind>,
+    /// Time to wait until a CPU of the pool is free.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "pool", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pool_wait_s: u64,
+    /// Use a pool that takes jobs from anybody who can reach it.
+    #[arg(long, requires = "pool")]
+    insecure: bool,
     /// Time limit for an external program's training, and again for its evaluation.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
     pub external_timeout: u64,
@@ -197,6 +217,14 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
+    /// Returns what the run asks of a cluster, if it uses one.
+    pub fn cluster(&self) -> Option<Terms> {
+        self.pool.map(|PoolKind::Ray| Terms {
+            wait_s: self.pool_wait_s,
+            insecure: self.insecure,
+        })
+    }
+
     /// Returns the token for the servers given by --server. The embedded server needs none.
     ///
     /// # Errors

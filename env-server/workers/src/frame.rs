@@ -1,4 +1,4 @@
-//! Frames: messages between a caller and its workers.
+//! Frames: messages between a caller and its workers, or the relay that carries calls to them.
 //!
 //! A frame is its length in bytes, 32 bits in network byte order, and so many bytes of MessagePack:
 //! a map with one key, the kind of the frame, whose value is a map of its fields. Bodies are bytes,
@@ -14,12 +14,19 @@ pub const PROTOCOL: u32 = 1;
 /// Largest length of a frame, in bytes: more than the checkpoint of any network that a CPU trains.
 pub const MAX_FRAME_BYTES: u32 = 1 << 30;
 
-/// A message between a caller and a worker.
+/// A message between a caller and a worker, or a caller and a relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Frame {
-    /// The worker's first frame.
+    /// A worker's first frame.
     Hello(Hello),
+    /// A relay's first frame, if it can carry calls.
+    Ready(Ready),
+    /// A relay's first and last frame, if it cannot.
+    Refused {
+        /// The reason, for people, with the line that mends it.
+        reason: String,
+    },
     /// A call, from the caller.
     Call {
         /// Number that all frames of the answer repeat.
@@ -58,6 +65,45 @@ pub enum Frame {
         /// The reason, for people.
         reason: String,
     },
+    /// From the caller to a relay: the call shall stop, its last checkpoint come back as a part.
+    Stop {
+        /// Number of the call.
+        id: u64,
+    },
+    /// From a relay: the call was stopped; nothing follows for it.
+    Stopped {
+        /// Number of the call.
+        id: u64,
+    },
+    /// From a relay: the call lost its worker. The relay sends it to another one, unless it was
+    /// the last of its [`TRIES`](crate::TRIES); then nothing follows for it.
+    Lost {
+        /// Number of the call.
+        id: u64,
+        /// The reason, for people.
+        reason: String,
+    },
+    /// From a relay: something that people should know.
+    Warning {
+        /// What it is.
+        text: String,
+    },
+}
+
+/// What a relay has found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ready {
+    /// [`PROTOCOL`] of the relay.
+    pub protocol: u32,
+    /// Number of calls that it can have answered at once.
+    pub slots: u64,
+    /// Number of machines.
+    pub nodes: u64,
+    /// What people should know about them.
+    pub warnings: Vec<String>,
+    /// SHA-256 of the program that it starts on them, in hexadecimal digits.
+    pub program: String,
 }
 
 /// Identity of a worker. Workers of one caller run the same program.
@@ -190,7 +236,28 @@ mod tests {
         });
         let done = (any::<u64>(), bytes()).prop_map(|(id, body)| Frame::Done { id, body });
         let failed = (any::<u64>(), "\\PC*").prop_map(|(id, reason)| Frame::Failed { id, reason });
-        prop_oneof![hello, call, part, done, failed]
+        prop_oneof![hello, call, part, done, failed, frames_of_relays()]
+    }
+
+    fn frames_of_relays() -> impl Strategy<Value = Frame> {
+        let warnings = prop::collection::vec("\\PC*", 0..3);
+        let ready = (any::<u32>(), any::<u64>(), any::<u64>(), warnings, "\\PC*").prop_map(
+            |(protocol, slots, nodes, warnings, program)| {
+                Frame::Ready(Ready {
+                    protocol,
+                    slots,
+                    nodes,
+                    warnings,
+                    program,
+                })
+            },
+        );
+        let refused = "\\PC*".prop_map(|reason| Frame::Refused { reason });
+        let stop = any::<u64>().prop_map(|id| Frame::Stop { id });
+        let stopped = any::<u64>().prop_map(|id| Frame::Stopped { id });
+        let lost = (any::<u64>(), "\\PC*").prop_map(|(id, reason)| Frame::Lost { id, reason });
+        let warning = "\\PC*".prop_map(|text| Frame::Warning { text });
+        prop_oneof![ready, refused, stop, stopped, lost, warning]
     }
 
     proptest! {

@@ -16,13 +16,17 @@
 //! ```
 //!
 //! [`frame`] is the format of the bytes, [`serve()`] the worker's side, [`LocalPool`] the caller's.
-//! docs/cluster.md describes the protocol for programs in other languages, and
+//! [`RelayPool`] reaches workers on other machines through a *relay*, a program that carries the
+//! calls of one caller, all at once. docs/cluster.md describes the protocol for programs in other languages, and
 //! `examples/counter.rs` is a small worker.
 
 pub mod frame;
 mod pool;
+mod process;
+mod relay;
 mod serve;
 
-pub use frame::{Frame, Hello, MAX_FRAME_BYTES, PROTOCOL};
+pub use frame::{Frame, Hello, MAX_FRAME_BYTES, PROTOCOL, Ready};
 pub use pool::{CallError, LocalPool, Part, Pool, Program, Request, TRIES};
+pub use relay::{RelayError, RelayPool};
 pub use serve::{Answer, Ended, Parts, panic_message, serve, serve_on_standard_streams};

@@ -4,25 +4,22 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Duration, Instant};
-
-use tempfile::TempDir;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use crate::frame::{self, Frame, Hello};
+use crate::process::{Process, lock, read_frames};
 
 /// Workers that one call may lose before it fails.
 pub const TRIES: usize = 3;
 /// Frames that are read ahead of the caller.
-const QUEUE: usize = 16;
+pub(crate) const QUEUE: usize = 16;
 /// Variable with a worker's directory, which it removes if its caller is gone.
 pub(crate) const SCRATCH: &str = "WORKER_SCRATCH";
-/// Time between two looks at `stop`, and at a process that is about to end.
-const POLL: Duration = Duration::from_millis(50);
-/// Time for a worker without a call to end by itself, after which it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time between two looks at `stop`.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// A call to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +44,7 @@ pub enum Part<'a> {
 }
 
 /// Answers calls.
-pub trait Pool: Sync {
+pub trait Pool: Send + Sync {
     /// Returns the result of a call. Called from several threads at once; each waits for a worker
     /// of its own.
     ///
@@ -61,6 +58,31 @@ pub trait Pool: Sync {
         on_part: &mut dyn FnMut(Part<'_>),
         stop: &AtomicBool,
     ) -> Result<Vec<u8>, CallError>;
+
+    /// Ends what has no call, once no more calls come.
+    fn close(&self);
+
+    /// Ends everything at once, for a caller that is about to exit.
+    fn kill_all(&self);
+}
+
+impl<P: Pool + ?Sized> Pool for Arc<P> {
+    fn call(
+        &self,
+        request: &Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, CallError> {
+        (**self).call(request, on_part, stop)
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+
+    fn kill_all(&self) {
+        (**self).kill_all();
+    }
 }
 
 /// The reason why a call has no result.
@@ -79,6 +101,9 @@ pub enum CallError {
     /// No worker can be started.
     #[error("cannot start a worker: {0}")]
     Start(#[source] io::Error),
+    /// The relay that carries calls is lost, and all calls with it.
+    #[error("the relay to the cluster is lost: {0}")]
+    Relay(String),
 }
 
 /// The program of a pool's workers.
@@ -106,13 +131,6 @@ struct Shared {
     idle: Mutex<Vec<Worker>>,
     processes: Mutex<HashMap<u64, Arc<Process>>>,
     next: AtomicU64,
-}
-
-/// A worker's process and its directory.
-#[derive(Debug)]
-struct Process {
-    child: Mutex<Child>,
-    scratch: Mutex<Option<TempDir>>,
 }
 
 /// A worker that has said hello.
@@ -144,29 +162,10 @@ impl LocalPool {
         }))
     }
 
-    /// Ends the workers that have no call.
-    pub fn close(&self) {
-        let mut idle = std::mem::take(&mut *lock(&self.0.idle));
-        for worker in &mut idle {
-            worker.input = None;
-        }
-    }
-
-    /// Kills all workers and removes their directories, for a caller that is about to exit.
-    pub fn kill_all(&self) {
-        for process in lock(&self.0.processes).values() {
-            process.kill();
-            drop(lock(&process.scratch).take());
-        }
-    }
-
     /// Process ids of the workers, for tests that kill them.
     pub fn process_ids(&self) -> Vec<u32> {
         let processes = lock(&self.0.processes);
-        processes
-            .values()
-            .map(|one| lock(&one.child).id())
-            .collect()
+        processes.values().map(|one| one.id()).collect()
     }
 }
 
@@ -193,6 +192,22 @@ impl Pool for LocalPool {
             reason = why;
         }
         Err(CallError::Lost(reason))
+    }
+
+    /// Ends the workers that have no call.
+    fn close(&self) {
+        let mut idle = std::mem::take(&mut *lock(&self.0.idle));
+        for worker in &mut idle {
+            worker.input = None;
+        }
+    }
+
+    /// Kills all workers and removes their directories.
+    fn kill_all(&self) {
+        for process in lock(&self.0.processes).values() {
+            process.kill();
+            process.remove_scratch();
+        }
     }
 }
 
@@ -243,42 +258,22 @@ impl LocalPool {
         command
             .args(&shared.program.arguments)
             .env("TMPDIR", scratch.path())
-            .env(SCRATCH, scratch.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.spawn().map_err(CallError::Start)?;
-        let input = child.stdin.take();
-        let mut output = child.stdout.take().expect("the output is a pipe");
+            .env(SCRATCH, scratch.path());
+        let spawned = Process::spawn(&mut command, Some(scratch));
+        let (process, input, output) = spawned.map_err(CallError::Start)?;
         let (sender, frames) = mpsc::sync_channel(QUEUE);
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        let process = Arc::new(Process {
-            child: Mutex::new(child),
-            scratch: Mutex::new(Some(scratch)),
-        });
         lock(&shared.processes).insert(number, Arc::clone(&process));
         // From here on, dropping the worker ends the process.
         let worker = Worker {
             number,
             process,
-            input,
+            input: Some(input),
             frames,
             pool: Arc::downgrade(&self.0),
         };
-        let read = move || {
-            loop {
-                let frame = frame::read(&mut output);
-                let is_last = !matches!(frame, Ok(Some(_)));
-                if sender.send(frame).is_err() || is_last {
-                    return;
-                }
-            }
-        };
-        std::thread::Builder::new()
-            .name("worker".into())
-            .spawn(read)
-            .map_err(CallError::Start)?;
+        let read = read_frames("worker", output, move |frame| sender.send(frame).is_ok());
+        read.map_err(CallError::Start)?;
         Ok(worker)
     }
 }
@@ -295,7 +290,7 @@ impl Worker {
                 }
                 Ok(Ok(Some(_))) => break "its first frame is not a hello".to_owned(),
                 Ok(Ok(None)) | Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Ok(Some(self.ending()));
+                    return Ok(Some(self.process.ending("worker")));
                 }
                 Ok(Err(error)) => break error.to_string(),
                 Err(mpsc::RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => {
@@ -337,7 +332,7 @@ impl Worker {
                 Ok(Ok(Some(frame))) => frame,
                 Err(mpsc::RecvTimeoutError::Timeout) => continue,
                 Ok(Ok(None)) | Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Turn::Lost(self.ending());
+                    return Turn::Lost(self.process.ending("worker"));
                 }
                 Ok(Err(error)) => return Turn::Lost(error.to_string()),
             };
@@ -353,20 +348,10 @@ impl Worker {
                 }
                 Frame::Done { id: of, body } if of == id => return Turn::Done(body),
                 Frame::Failed { id: of, reason } if of == id => return Turn::Failed(reason),
-                Frame::Call { .. } | Frame::Hello(_) => {
-                    return Turn::Lost("it sent a frame that only callers send".to_owned());
-                }
                 // An answer to an earlier call.
                 Frame::Part { .. } | Frame::Done { .. } | Frame::Failed { .. } => {}
+                _ => return Turn::Lost("it sent a frame that workers do not send".to_owned()),
             }
-        }
-    }
-
-    /// Says how the process ended, which has closed its output.
-    fn ending(&self) -> String {
-        match self.process.wait() {
-            Some(status) => format!("the worker ended with {status}"),
-            None => "the worker closed its output".to_owned(),
         }
     }
 }
@@ -374,41 +359,9 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.input = None;
-        if self.process.wait().is_none() {
-            self.process.kill();
-        }
+        self.process.end();
         if let Some(pool) = self.pool.upgrade() {
             lock(&pool.processes).remove(&self.number);
         }
     }
-}
-
-impl Process {
-    fn lives(&self) -> bool {
-        matches!(lock(&self.child).try_wait(), Ok(None))
-    }
-
-    /// Waits a while for the process to end; `None` if it does not.
-    fn wait(&self) -> Option<std::process::ExitStatus> {
-        let began = Instant::now();
-        loop {
-            if let Ok(Some(status)) = lock(&self.child).try_wait() {
-                return Some(status);
-            }
-            if began.elapsed() > PATIENCE {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn kill(&self) {
-        let mut child = lock(&self.child);
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

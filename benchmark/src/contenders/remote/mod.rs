@@ -2,6 +2,7 @@
 //! folders and writes all results.
 
 mod bodies;
+pub mod cluster;
 pub mod worker;
 
 use std::path::Path;

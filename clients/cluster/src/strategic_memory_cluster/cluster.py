@@ -1,0 +1,192 @@
+"""A connection to a Ray cluster: what it has, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from . import nodes, programs, settings
+from .settings import Refused, Target
+
+_LOOK_S = 60.0
+"""Time for a node to say what it is like. Its first process and our program take seconds."""
+
+
+@dataclass
+class Node:
+    """A node that lives."""
+
+    name: str
+    """Its address."""
+    slots: int
+    """Calls that it takes at once: its CPUs."""
+    found: dict[str, Any] | None
+    """What `nodes.look` found; nothing if it did not answer."""
+
+
+@dataclass
+class Cluster:
+    """A cluster that a run can use."""
+
+    nodes: list[Node]
+    warnings: list[str] = field(default_factory=list)
+    program: nodes.Program | None = None
+
+    @property
+    def slots(self) -> int:
+        """Calls at once."""
+        return sum(node.slots for node in self.nodes)
+
+
+def connect(target: Target, program: Path | None, wait_s: float, insecure: bool) -> Cluster:
+    """Connects, and looks at every node; `Refused` if a run would not work."""
+    if not (target.is_local or insecure or os.environ.get("RAY_AUTH_MODE") == "token"):
+        raise Refused(_open_door(f"the cluster at {target.address}"))
+    import strategic_memory_cluster
+
+    _init(target)
+    cloudpickle.register_pickle_by_value(strategic_memory_cluster)
+    shipped = None
+    if program is not None:
+        content = program.read_bytes()
+        shipped = nodes.Program(programs.digest(content), [ray.put(content)])
+    _wait_for_slot(wait_s)
+    found = _look(shipped)
+    refuse_open(found, target, insecure)
+    usable = [node for node in found if node.found and not node.found["problem"]]
+    if not sum(node.slots for node in usable):
+        reasons = "; ".join(_problem(node) for node in found if node.slots) or "none has a CPU"
+        raise Refused(
+            f"no node can run workers ({reasons}); look at each: strategic-memory-cluster check"
+        )
+    return Cluster(found, warnings_about(found), shipped)
+
+
+def refuse_open(found: Iterable[Node], target: Target, insecure: bool) -> None:
+    """Refuses a cluster that strangers could use."""
+    if insecure or target.is_local:
+        return
+    for node in found:
+        if node.found and node.found["settings"].get("RAY_AUTH_MODE") != "token":
+            raise Refused(_open_door(f"the node {node.name}"))
+
+
+def warnings_about(found: list[Node]) -> list[str]:
+    """Returns what people should know about a cluster's nodes."""
+    warnings = [_problem(node) for node in found if _problem(node)]
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    classes: dict[str, list[str]] = {}
+    for node in found:
+        if node.found:
+            lacking.setdefault(tuple(settings.missing(node.found["settings"])), []).append(node.name)
+            if node.slots:
+                classes.setdefault(node.found["cpu"], []).append(node.name)
+    lacking.pop((), None)
+    if lacking:
+        names = ", ".join(sorted(sum(lacking.values(), [])))
+        lines = " ".join(sorted({one for missing in lacking for one in missing}))
+        warnings.append(
+            f"a machine that loses power may be noticed minutes later: before `ray start` on "
+            f"{names}: export {lines}"
+        )
+    if len(classes) > 1:
+        told = "; ".join(f"{name} on {', '.join(on)}" for name, on in sorted(classes.items()))
+        warnings.append(f"the classes of CPUs differ, and so may the last bits of results: {told}")
+    return warnings
+
+
+def _problem(node: Node) -> str:
+    if node.found is None:
+        return f"the node {node.name} did not answer within {_LOOK_S:.0f} s"
+    problem = node.found["problem"]
+    return f"the node {node.name} cannot run workers: {problem}" if problem else ""
+
+
+def _open_door(what: str) -> str:
+    return (
+        f"{what} takes calls from anybody who can reach it; before `ray start` on every node, and "
+        "here: export RAY_AUTH_MODE=token (`ray get-auth-token --generate` makes the token), or "
+        "trust the network: --insecure"
+    )
+
+
+def _init(target: Target) -> None:
+    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if target.address is None:
+        options |= {"address": "local", "include_dashboard": False}
+    else:
+        options |= {"address": target.address}
+    try:
+        ray.init(**options)
+    except Exception as error:  # Ray raises a different one for each cause
+        raise Refused(explain(str(error), target)) from error
+
+
+def explain(error: str, target: Target) -> str:
+    """Says in one sentence why Ray did not connect, with the line that mends it."""
+    at = f"the cluster at {target.address}"
+    versions = re.findall(r"(Ray|Python): (\S+)", error)
+    if "ersion mismatch" in error and len(versions) >= 4:
+        theirs = dict(versions[:2])
+        ours = f"Ray {versions[2][1]} with Python {platform.python_version()}"
+        return (
+            f"{at} has Ray {theirs.get('Ray')} with Python {theirs.get('Python')}, and here is "
+            f"{ours}; use the same: pip install 'ray=={theirs.get('Ray')}', in Python "
+            f"{theirs.get('Python')}"
+        )
+    if "uthentication" in error or "Unauthenticated" in error or "token" in error.lower():
+        return (
+            f"{at} wants another token; copy ~/.ray/auth_token of its head here, and: "
+            "export RAY_AUTH_MODE=token"
+        )
+    if "node_ip_address" in error or "one of the Raylet addresses" in error:
+        return (
+            f"this machine is no node of {at}; join it: "
+            f"ray start --address={target.address} --num-cpus=0"
+        )
+    first = " ".join(error.split())[:300]
+    if target.address is None:
+        return f"Ray does not start on this machine ({first}); try it: ray start --head"
+    return f"{at} does not answer as Ray ({first}); look at it: ray status"
+
+
+def _wait_for_slot(wait_s: float) -> None:
+    """Takes a slot for a moment. Waiting for it also lets an autoscaler add a node."""
+    taken = ray.remote(num_cpus=1, max_retries=3)(nodes.nothing).remote()
+    ready, _ = ray.wait([taken], timeout=wait_s)
+    if not ready:
+        ray.cancel(taken, force=True)
+        raise Refused(
+            f"no CPU of the cluster was free within {wait_s:g} s; add a node "
+            "(ray start --address=HOST:6379), or wait longer: --pool-wait-s 600"
+        )
+
+
+def _look(program: nodes.Program | None) -> list[Node]:
+    """Looks at all nodes at once."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    asked = []
+    for node in alive:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
+        asked.append(ray.remote(**options)(nodes.look).remote(program))
+    deadline = time.monotonic() + _LOOK_S
+    found = []
+    for node, answer in zip(alive, asked, strict=True):
+        slots = int(node["Resources"].get("CPU", 0))
+        try:
+            said = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
+        except ray.exceptions.RayError:
+            said = None
+        found.append(Node(node["NodeManagerAddress"], slots, said))
+    return sorted(found, key=lambda node: node.name)

@@ -1,0 +1,166 @@
+"""A worker's process on a node: starts it, gives it one call, passes on what it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import frames
+
+PATIENCE_S = 5.0
+"""Time for a worker to end by itself after the end of its input, before it is killed."""
+
+_TOLD_BYTES = 400
+
+Event = tuple[str, Any]
+"""News of a call: `part` (whether it is a checkpoint, bytes), `done`, `failed`, `lost`, `stopped`."""
+
+
+class WorkerLost(Exception):
+    """The worker ended, or is not what it should be; with the reason."""
+
+
+class Worker:
+    """A worker that has said hello, in a process group of its own."""
+
+    def __init__(self, program: Path, sha256: str) -> None:
+        self._scratch = tempfile.mkdtemp(prefix="worker-")
+        environment = {**os.environ, "TMPDIR": self._scratch, "WORKER_SCRATCH": self._scratch}
+        self._told = b""
+        self._stopped = threading.Event()
+        self._input_lock = threading.Lock()
+        try:
+            self._child = _start([str(program), "worker"], environment)
+        except BaseException:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        try:
+            self.cpu = self._greet(sha256)
+        except BaseException:
+            self.end()
+            raise
+
+    def answer(self, call: dict[str, Any]) -> Iterator[Event]:
+        """Gives a call to the worker; yields what it answers, at last how the call ended."""
+        try:
+            self._write(frames.encode("call", **call))
+            while (frame := self._read()) is not None:
+                kind, fields = frame
+                if kind == "part":
+                    [of, is_checkpoint, body] = frames.fields_of(
+                        fields, id=int, is_checkpoint=bool, body=bytes
+                    )
+                    event: Event = ("part", (is_checkpoint, body))
+                elif kind == "done":
+                    [of, body] = frames.fields_of(fields, id=int, body=bytes)
+                    event = ("done", body)
+                elif kind == "failed":
+                    [of, reason] = frames.fields_of(fields, id=int, reason=str)
+                    event = ("failed", reason)
+                else:
+                    raise frames.Damaged(f"a frame {kind!r}, which workers do not send")
+                if of == call["id"]:
+                    yield event
+                    if kind != "part":
+                        return
+        except frames.Damaged as error:
+            yield ("lost", f"it sent {error}")
+            return
+        if self._stopped.is_set():
+            yield ("stopped", None)
+        else:
+            yield ("lost", self._ending())
+
+    def stop(self) -> None:
+        """Ends the worker's input: it sends a last checkpoint, no answer, and ends."""
+        self._stopped.set()
+        with self._input_lock, contextlib.suppress(OSError, ValueError):
+            assert self._child.stdin is not None
+            self._child.stdin.close()
+
+    def end(self) -> None:
+        """Ends the process and all that it started, whatever it does."""
+        self.stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(PATIENCE_S)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _greet(self, sha256: str) -> str:
+        """Checks the hello, and returns the class of the processor."""
+        try:
+            frame = self._read()
+            if frame is None:
+                raise WorkerLost(self._ending())
+            kind, fields = frame
+            if kind != "hello":
+                raise frames.Damaged("a first frame that is not a hello")
+            [protocol, _, program, cpu] = frames.fields_of(
+                fields, protocol=int, version=str, program=str, cpu=str
+            )
+        except frames.Damaged as error:
+            raise WorkerLost(f"it sent {error}") from error
+        if (protocol, program) != (frames.PROTOCOL, sha256):
+            raise WorkerLost(f"it is another program: {program}, protocol {protocol}")
+        return str(cpu)
+
+    def _write(self, frame: bytes) -> None:
+        with self._input_lock, contextlib.suppress(OSError, ValueError):
+            # If it has ended, its output says how.
+            assert self._child.stdin is not None
+            self._child.stdin.write(frame)
+            self._child.stdin.flush()
+
+    def _read(self) -> tuple[str, dict[str, Any]] | None:
+        assert self._child.stdout is not None
+        return frames.read(self._child.stdout)
+
+    def _listen(self) -> None:
+        """Keeps the end of what the worker says on standard error."""
+        assert self._child.stderr is not None
+        while chunk := os.read(self._child.stderr.fileno(), 1 << 12):
+            self._told = (self._told + chunk)[-_TOLD_BYTES:]
+
+    def _ending(self) -> str:
+        """Says how the process ended, which has closed its output."""
+        try:
+            status = self._child.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its output"
+        self._listener.join(PATIENCE_S)
+        how = f"signal: {-status}" if status < 0 else f"exit status: {status}"
+        lines = self._told.decode(errors="replace").strip().splitlines()
+        return f"the worker ended with {how}" + (f" ({lines[-1]})" if lines else "")
+
+
+def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a process. Another thread may be starting one that still holds the file as written."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
+                raise WorkerLost(f"its program cannot be started: {error}") from error
+            time.sleep(0.05)
