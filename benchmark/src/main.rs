@@ -150,7 +150,7 @@ fn compete(
         _ => None,
     };
     let ours: Box<dyn Contender> = match pool.clone() {
-        Some(pool) => Box::new(RemoteContender { pool }),
+        Some(pool) => Box::new(RemoteContender::new(pool)),
         None => Box::new(OurContender { token }),
     };
     let contender = AnyContender {

@@ -2,6 +2,8 @@
 //! lost.
 #![cfg(target_os = "linux")]
 
+#[path = "workplace/processes.rs"]
+mod processes;
 #[path = "workplace/results.rs"]
 mod results;
 mod workplace;
@@ -10,81 +12,11 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use results::results;
-use serde_json::Value;
+use processes::{PLAN, checkpoint, children, kill, sorted_results, wait_for_checkpoint};
 use workers::frame::{self, Frame};
 use workplace::{Finished, Workplace, interrupt};
 
-/// A plan with two agents. The first learns for seconds, with checkpoints on the way.
-const PLAN: &str = r#"
-    [[agents]]
-    name = "recurrent-ppo"
-    algorithm = "recurrent-ppo"
-    [[agents]]
-    name = "oracle"
-    algorithm = "oracle"
-    [[experiments]]
-    name = "delay-8-hard"
-    env = "MemoryTask-v0"
-    total_timesteps = 160_000
-    early_stop = false
-    env_args = { delay = 8, difficulty = 1 }
-    evaluation = { episodes = 40 }
-"#;
-
 const RUN: [&str; 4] = ["--experiments", "plan.toml", "--workers", "2"];
-
-/// The results of a run, in the order of the agents' names: two workers may end in any order.
-fn sorted_results(place: &Workplace, run: &str) -> Vec<Value> {
-    let mut records = results(place, run);
-    records.sort_by_key(|record| record["agent"]["name"].to_string());
-    records
-}
-
-/// The bytes of the learning agent's last checkpoint, and its measurements without the clock's.
-fn checkpoint(place: &Workplace, run: &str) -> (Vec<u8>, usize) {
-    let jobs = std::fs::read_dir(place.path(&format!("runs/{run}/checkpoints"))).unwrap();
-    let mut jobs = jobs.map(|job| job.unwrap().path());
-    let job = jobs.find(|job| job.to_string_lossy().contains("recurrent-ppo"));
-    let job = job.unwrap();
-    let metrics = std::fs::read_to_string(job.join("metrics.jsonl")).unwrap();
-    let checkpoint = std::fs::read(job.join("checkpoint.safetensors")).unwrap();
-    (checkpoint, metrics.lines().count())
-}
-
-/// Waits until the caller has a checkpoint of the learning agent.
-fn wait_for_checkpoint(place: &Workplace, run: &str) {
-    let began = Instant::now();
-    let has_one = || -> Option<bool> {
-        let jobs = std::fs::read_dir(place.path(&format!("runs/{run}/checkpoints"))).ok()?;
-        let mut jobs = jobs.map(|job| job.unwrap().path());
-        let job = jobs.find(|job| job.to_string_lossy().contains("recurrent-ppo"))?;
-        Some(job.join("checkpoint.safetensors").exists())
-    };
-    while has_one() != Some(true) {
-        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Process ids of a process's children.
-fn children(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
-    let files = tasks
-        .flatten()
-        .map(|task| task.unwrap().path().join("children"));
-    let lists = files.map(|file| std::fs::read_to_string(file).unwrap_or_default());
-    let text: String = lists.collect();
-    text.split_whitespace()
-        .map(|id| id.parse().unwrap())
-        .collect()
-}
-
-fn kill(pid: u32) {
-    let mut kill = std::process::Command::new("kill");
-    let killed = kill.args(["-KILL", &pid.to_string()]).status();
-    assert!(killed.unwrap().success());
-}
 
 #[test]
 fn workers_have_the_results_of_one_process() {

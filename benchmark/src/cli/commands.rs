@@ -109,7 +109,8 @@ pub fn prepare(
 
 /// Runs or resumes a run, and prints results as they come.
 ///
-/// Returns exit code 0 when every row finished, 1 when a row failed or could not be printed, 130
+/// Returns exit code 0 when every row finished, 1 when a row failed or could not be printed or the
+/// workers' pool is lost, 130
 /// after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. When standard output is closed (`| head`),
 /// printing ends and the run continues.
 ///
@@ -146,13 +147,19 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
     let ending = ending?;
     directory.write_report(&report::render(&ending.records, config)?)?;
     tell(&format!("report: {}", directory.report().display()));
+    if let Some(reason) = context.contender.lost() {
+        tell(&format!("error: {reason}"));
+    }
     if ending.remaining > 0 {
         let run = shell::quote(directory.path());
         tell(&format!(
             "stopped with {} of {jobs} jobs left; resume with: {PROGRAM} resume {run}",
             ending.remaining
         ));
-        return Ok(ExitCode::from(context.stop.exit_status()));
+        return Ok(match context.contender.lost() {
+            Some(_) => ExitCode::FAILURE,
+            None => ExitCode::from(context.stop.exit_status()),
+        });
     }
     let failed = ending
         .records

@@ -24,6 +24,10 @@ impl Contender for AnyContender<'_> {
         }
     }
 
+    fn lost(&self) -> Option<&str> {
+        self.ours.lost()
+    }
+
     fn run(
         &self,
         job: &Job,

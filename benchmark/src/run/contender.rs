@@ -13,6 +13,11 @@ pub trait Contender: Sync {
         None
     }
 
+    /// Returns why no more jobs can be run, if so. It has then set `stop`.
+    fn lost(&self) -> Option<&str> {
+        None
+    }
+
     /// Trains the job's agent, then evaluates it in each [`Mode`](agent::evaluate::Mode) that its
     /// task allows.
     ///
@@ -21,8 +26,8 @@ pub trait Contender: Sync {
     /// resumed.
     ///
     /// # Errors
-    /// [`JobError::Stopped`] when `stop` was set; [`JobError::Failed`] with the reason when the
-    /// agent fails.
+    /// [`JobError::Stopped`] when `stop` was set, or is set here because this contender is
+    /// [`lost`](Contender::lost); [`JobError::Failed`] with the reason when the agent fails.
     fn run(
         &self,
         job: &Job,

@@ -6,7 +6,8 @@ pub mod cluster;
 pub mod worker;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use workers::{CallError, Part, Pool, Request};
 
@@ -20,12 +21,28 @@ use bodies::{Folder, JobCall, JobDone};
 /// Trains and judges the agents of this project in the workers of a pool.
 pub struct RemoteContender<P> {
     /// The pool; each of its workers is [`worker::answer`].
-    pub pool: P,
+    pool: P,
+    /// Why the pool is lost.
+    lost: OnceLock<String>,
+}
+
+impl<P> RemoteContender<P> {
+    /// Makes a contender of a pool whose workers are [`worker::answer`].
+    pub fn new(pool: P) -> Self {
+        Self {
+            pool,
+            lost: OnceLock::new(),
+        }
+    }
 }
 
 impl<P: Pool> Contender for RemoteContender<P> {
     fn refusal(&self, experiment: &Experiment, agent: &AgentRow) -> Option<String> {
         OurContender::default().refusal(experiment, agent)
+    }
+
+    fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     fn run(
@@ -65,6 +82,12 @@ impl<P: Pool> Contender for RemoteContender<P> {
         let done = match answer {
             Ok(body) => JobDone::decode(&body).map_err(JobError::Failed)?,
             Err(CallError::Stopped) => return Err(JobError::Stopped),
+            Err(error @ CallError::Relay(_)) => {
+                // Says nothing about the job, and no other one can be run.
+                let _ = self.lost.set(error.to_string());
+                stop.store(true, Ordering::Relaxed);
+                return Err(JobError::Stopped);
+            }
             Err(error) => return Err(JobError::Failed(error.to_string())),
         };
         done.folder

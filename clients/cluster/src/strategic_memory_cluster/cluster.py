@@ -16,6 +16,7 @@ from ray import cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from . import nodes, programs, settings
+from .nodes import Program
 from .settings import Refused, Target
 
 _LOOK_S = 60.0
@@ -40,7 +41,7 @@ class Cluster:
 
     nodes: list[Node]
     warnings: list[str] = field(default_factory=list)
-    program: nodes.Program | None = None
+    program: Program | None = None
 
     @property
     def slots(self) -> int:
@@ -59,7 +60,7 @@ def connect(target: Target, program: Path | None, wait_s: float, insecure: bool)
     shipped = None
     if program is not None:
         content = program.read_bytes()
-        shipped = nodes.Program(programs.digest(content), [ray.put(content)])
+        shipped = Program(programs.digest(content), [ray.put(content)])
     _wait_for_slot(wait_s)
     found = _look(shipped)
     refuse_open(found, target, insecure)
@@ -88,12 +89,14 @@ def warnings_about(found: list[Node]) -> list[str]:
     classes: dict[str, list[str]] = {}
     for node in found:
         if node.found:
-            lacking.setdefault(tuple(settings.missing(node.found["settings"])), []).append(node.name)
+            lacking.setdefault(tuple(settings.missing(node.found["settings"])), []).append(
+                node.name
+            )
             if node.slots:
                 classes.setdefault(node.found["cpu"], []).append(node.name)
     lacking.pop((), None)
     if lacking:
-        names = ", ".join(sorted(sum(lacking.values(), [])))
+        names = ", ".join(sorted(name for some in lacking.values() for name in some))
         lines = " ".join(sorted({one for missing in lacking for one in missing}))
         warnings.append(
             f"a machine that loses power may be noticed minutes later: before `ray start` on "
@@ -172,7 +175,7 @@ def _wait_for_slot(wait_s: float) -> None:
         )
 
 
-def _look(program: nodes.Program | None) -> list[Node]:
+def _look(program: Program | None) -> list[Node]:
     """Looks at all nodes at once."""
     alive = [node for node in ray.nodes() if node["Alive"]]
     asked = []

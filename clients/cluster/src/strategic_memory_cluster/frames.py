@@ -6,7 +6,7 @@ map with one key, the kind of the frame, whose value is a map of its fields.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import msgpack
 
@@ -31,7 +31,7 @@ def encode(kind: str, **fields: Any) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-def read(stream: BinaryIO) -> tuple[str, dict[str, Any]] | None:
+def read(stream: IO[bytes]) -> tuple[str, dict[str, Any]] | None:
     """Reads a frame: its kind and fields, `None` at the end; `Damaged` if it is not one.
 
     A length reserves no memory; bytes that arrive do.
@@ -66,7 +66,6 @@ def decode(body: bytes | bytearray) -> tuple[str, dict[str, Any]]:
     return kind, fields
 
 
-
 def fields_of(frame: dict[str, Any], **types: type | tuple[type, ...]) -> list[Any]:
     """Returns the values of exactly these fields, in this order; `Damaged` for other ones."""
     if frame.keys() != types.keys():
@@ -79,7 +78,7 @@ def fields_of(frame: dict[str, Any], **types: type | tuple[type, ...]) -> list[A
     return [frame[name] for name in types]
 
 
-def _take(stream: BinaryIO, length: int) -> bytearray:
+def _take(stream: IO[bytes], length: int) -> bytearray:
     """Reads so many bytes, fewer at the end of the input."""
     taken = bytearray()
     while len(taken) < length:

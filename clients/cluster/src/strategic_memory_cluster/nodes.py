@@ -1,4 +1,4 @@
-"""What runs on the nodes. Ray ships these functions by value: a node needs Ray, and nothing of ours."""
+"""What runs on the nodes. Ray ships these functions by value: a node needs nothing of ours."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Bell:
 
 
 def answer(program: Program, bell: Any, call: dict[str, Any]) -> Iterator[Event]:
-    """Gives a call to a worker on this node. Yields `began` with the CPU's class, then its events."""
+    """Gives a call to a worker on this node. Yields `began` with the CPU's class, then events."""
     try:
         worker = Worker(program.place(), program.sha256)
     except (WorkerLost, programs.Untrusted, OSError) as error:

@@ -54,9 +54,7 @@ class Relay:
             _generator_backpressure_num_objects=_READ_AHEAD,
         )(nodes.answer)
         # On this node, so that no other one takes it along when it dies.
-        here = NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=False
-        )
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         options = {"num_cpus": 0, "max_concurrency": 100_000, "scheduling_strategy": here}
         self._bell = ray.remote(**options)(nodes.Bell).remote()
 

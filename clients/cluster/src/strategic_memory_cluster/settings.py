@@ -5,8 +5,8 @@ Nothing here imports Ray, which reads its variables when it is imported.
 
 from __future__ import annotations
 
-import ipaddress
 import importlib.metadata
+import ipaddress
 import os
 import re
 import secrets

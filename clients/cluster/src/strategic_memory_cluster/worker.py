@@ -23,7 +23,7 @@ PATIENCE_S = 5.0
 _TOLD_BYTES = 400
 
 Event = tuple[str, Any]
-"""News of a call: `part` (whether it is a checkpoint, bytes), `done`, `failed`, `lost`, `stopped`."""
+"""News of a call: `part` (is it a checkpoint, bytes), `done`, `failed`, `lost`, `stopped`."""
 
 
 class WorkerLost(Exception):
