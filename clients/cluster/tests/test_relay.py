@@ -24,6 +24,19 @@ def pids(events: list[tuple[str, Any]]) -> list[int]:
     return [int(fields["body"]) for fields in parts if not fields["is_checkpoint"]]
 
 
+def first_worker(relay: Relay) -> tuple[int, int]:
+    """Reads until the only call has a worker: its process id, and the last checkpoint."""
+    last = 0
+    while True:
+        frame = relay.read()
+        assert frame is not None
+        kind, fields = frame
+        assert kind == "part"
+        if not fields["is_checkpoint"]:
+            return int(fields["body"]), last
+        last = fields["body"][0]
+
+
 def test_it_says_what_it_has(relay: Relay, program: Path) -> None:
     ready = relay.ready  # type: ignore[attr-defined]
     assert ready["program"] == programs.digest(program.read_bytes())
@@ -43,19 +56,35 @@ def test_many_calls_are_answered_at_once(relay: Relay) -> None:
     assert came[failing] == [("failed", {"reason": "on request"})]
 
 
-@pytest.mark.parametrize("name", ["die", "orphan"])
-def test_a_lost_call_continues_from_its_checkpoint(relay: Relay, name: str) -> None:
-    # `die` kills the worker, `orphan` the process of Ray that watches it.
-    call = relay.call(name, 30)
+def test_a_worker_takes_one_call_after_the_other(relay: Relay) -> None:
+    workers: set[int] = set()
+    slots = relay.ready["slots"]  # type: ignore[attr-defined]
+    for _ in range(2 * slots + 2):
+        call = relay.call("count", 1)
+        workers.update(pids(relay.read_until_end_of(call)[call]))
+    assert len(workers) <= slots + 1
+
+
+def test_a_lost_call_continues_from_its_checkpoint(relay: Relay) -> None:
+    call = relay.call("die", 30)
     events = relay.read_until_end_of(call)[call]
     assert [kind for kind, _ in events if kind != "part"] == ["lost", "done"]
-    # Ray may lose parts that it had not carried yet, never their order.
-    assert sorted(set(checkpoints(events))) == checkpoints(events) or name == "orphan"
-    assert checkpoints(events)[-1] == 30
-    assert events[-1][1]["body"][0] == 30
-    if name == "die":
-        assert events[-1][1]["body"][1] == 3
-        assert len(set(pids(events))) == 2
+    assert events[-1][1]["body"] == b"\x1e\x03"
+    assert checkpoints(events) == list(range(1, 31))
+    assert len(set(pids(events))) == 2
+
+
+def test_a_call_continues_when_the_process_of_ray_is_killed(relay: Relay) -> None:
+    call = relay.call("count", 100)
+    worker, before = first_worker(relay)
+    # A command's name may have spaces; the parent's number is the second word after it.
+    kill(int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1]))
+    events = relay.read_until_end_of(call)[call]
+    assert [kind for kind, _ in events if kind != "part"] == ["lost", "done"]
+    target, first = events[-1][1]["body"]
+    assert (target, first >= before) == (100, True)
+    assert checkpoints(events)[-1] == 100
+    wait_for(lambda: not lives(worker))
 
 
 def test_three_lost_workers_end_a_call(relay: Relay) -> None:
@@ -91,12 +120,7 @@ def test_the_end_of_the_input_stops_everything(program: Path) -> None:
     assert first is not None
     assert first[0] == "ready"
     call = relay.call("count", 255)
-    worker = 0
-    while not worker:
-        frame = relay.read()
-        assert frame is not None
-        if frame[0] == "part" and not frame[1]["is_checkpoint"]:
-            worker = int(frame[1]["body"])
+    worker, _ = first_worker(relay)
     assert relay.process.stdin is not None
     relay.process.stdin.close()
     events = relay.read_until_end_of(call)[call]
@@ -109,12 +133,7 @@ def test_a_killed_relay_takes_its_workers_along(program: Path) -> None:
     relay = Relay(program, RAY_ADDRESS="local")
     assert relay.read() is not None
     relay.call("count", 255)
-    worker = 0
-    while not worker:
-        frame = relay.read()
-        assert frame is not None
-        if frame[0] == "part" and not frame[1]["is_checkpoint"]:
-            worker = int(frame[1]["body"])
+    worker, _ = first_worker(relay)
     kill(relay.process.pid)
     relay.end()
     wait_for(lambda: not lives(worker))

@@ -58,20 +58,42 @@ class Bell:
         return self._rung.setdefault(call, asyncio.Event())
 
 
+_idle: list[Worker] = []
+"""The worker of this process of Ray, while it has no call: the next call need not start one."""
+
+
 def answer(program: Program, bell: Any, call: dict[str, Any]) -> Iterator[Event]:
     """Gives a call to a worker on this node. Yields `began` with the CPU's class, then events."""
     try:
-        worker = Worker(program.place(), program.sha256)
+        worker = _take(program)
     except (WorkerLost, programs.Untrusted, OSError) as error:
         yield ("lost", str(error))
         return
+    is_whole = False
     try:
+        events = worker.answer(call)
         # Closes the worker's input from another thread; `ray.get` here would give up this CPU.
-        bell.hears.remote(call["id"]).future().add_done_callback(lambda _: worker.stop())
+        rung = bell.hears.remote(call["id"]).future()
+        rung.add_done_callback(lambda _: worker.stop(call["id"]))
         yield ("began", (ray.util.get_node_ip_address(), worker.cpu))
-        yield from worker.answer(call)
+        for event in events:
+            is_whole = event[0] in ("done", "failed")
+            yield event
     finally:
+        if is_whole:
+            _idle.append(worker)
+        else:
+            worker.end()
+
+
+def _take(program: Program) -> Worker:
+    """Takes the worker without a call, or starts one."""
+    while _idle:
+        worker = _idle.pop()
+        if worker.lives() and worker.sha256 == program.sha256:
+            return worker
         worker.end()
+    return Worker(program.place(), program.sha256)
 
 
 def look(program: Program | None) -> dict[str, Any]:

@@ -36,7 +36,9 @@ class Worker:
     def __init__(self, program: Path, sha256: str) -> None:
         self._scratch = tempfile.mkdtemp(prefix="worker-")
         environment = {**os.environ, "TMPDIR": self._scratch, "WORKER_SCRATCH": self._scratch}
+        self.sha256 = sha256
         self._told = b""
+        self._call: int | None = None
         self._stopped = threading.Event()
         self._input_lock = threading.Lock()
         try:
@@ -54,28 +56,27 @@ class Worker:
 
     def answer(self, call: dict[str, Any]) -> Iterator[Event]:
         """Gives a call to the worker; yields what it answers, at last how the call ended."""
+        # Here, and not when the first event is asked for: from now on `stop` stops this call.
+        with self._input_lock:
+            self._call = call["id"]
+        return self._answer(call)
+
+    def _answer(self, call: dict[str, Any]) -> Iterator[Event]:
         try:
             self._write(frames.encode("call", **call))
             while (frame := self._read()) is not None:
-                kind, fields = frame
-                if kind == "part":
-                    [of, is_checkpoint, body] = frames.fields_of(
-                        fields, id=int, is_checkpoint=bool, body=bytes
-                    )
-                    event: Event = ("part", (is_checkpoint, body))
-                elif kind == "done":
-                    [of, body] = frames.fields_of(fields, id=int, body=bytes)
-                    event = ("done", body)
-                elif kind == "failed":
-                    [of, reason] = frames.fields_of(fields, id=int, reason=str)
-                    event = ("failed", reason)
-                else:
-                    raise frames.Damaged(f"a frame {kind!r}, which workers do not send")
-                if of == call["id"]:
-                    yield event
-                    if kind != "part":
-                        return
+                of, event = _event_of(*frame)
+                if of != call["id"]:
+                    continue
+                if event[0] != "part":
+                    with self._input_lock:
+                        self._call = None
+                yield event
+                if event[0] != "part":
+                    return
         except frames.Damaged as error:
+            # It may still be at work.
+            self._kill()
             yield ("lost", f"it sent {error}")
             return
         if self._stopped.is_set():
@@ -83,10 +84,19 @@ class Worker:
         else:
             yield ("lost", self._ending())
 
-    def stop(self) -> None:
-        """Ends the worker's input: it sends a last checkpoint, no answer, and ends."""
-        self._stopped.set()
+    def lives(self) -> bool:
+        """Whether it can take a call."""
+        return self._child.poll() is None and not self._stopped.is_set()
+
+    def stop(self, call: int | None = None) -> None:
+        """Ends the worker's input: it sends a last checkpoint, no answer, and ends.
+
+        With the number of a call, only if it still has that call.
+        """
         with self._input_lock, contextlib.suppress(OSError, ValueError):
+            if call is not None and call != self._call:
+                return
+            self._stopped.set()
             assert self._child.stdin is not None
             self._child.stdin.close()
 
@@ -95,10 +105,17 @@ class Worker:
         self.stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(PATIENCE_S)
+        self._kill()
+        self._child.wait()
+        self._listener.join(PATIENCE_S)
+        for output in (self._child.stdout, self._child.stderr):
+            if output is not None and not self._listener.is_alive():
+                output.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait()
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _greet(self, sha256: str) -> str:
         """Checks the hello, and returns the class of the processor."""
@@ -145,6 +162,20 @@ class Worker:
         how = f"signal: {-status}" if status < 0 else f"exit status: {status}"
         lines = self._told.decode(errors="replace").strip().splitlines()
         return f"the worker ended with {how}" + (f" ({lines[-1]})" if lines else "")
+
+
+def _event_of(kind: str, fields: dict[str, Any]) -> tuple[int, Event]:
+    """The number of the call that a worker's frame belongs to, and the event that it is."""
+    if kind == "part":
+        [of, is_checkpoint, body] = frames.fields_of(fields, id=int, is_checkpoint=bool, body=bytes)
+        return of, ("part", (is_checkpoint, body))
+    if kind == "done":
+        [of, body] = frames.fields_of(fields, id=int, body=bytes)
+        return of, ("done", body)
+    if kind == "failed":
+        [of, reason] = frames.fields_of(fields, id=int, reason=str)
+        return of, ("failed", reason)
+    raise frames.Damaged(f"a frame {kind!r}, which workers do not send")
 
 
 def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
