@@ -15,11 +15,14 @@ mod workplace;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::{Mutex, PoisonError};
 
 use processes::{PLAN, checkpoint, children, kill, sorted_results, wait_for_checkpoint};
 use workplace::{Finished, Workplace, interrupt};
 
 const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
+/// A Ray takes all processors; two at once would only wait for each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 const RUN: [&str; 4] = ["--experiments", "plan.toml", "--pool", "ray"];
 
 /// The Python with Ray. Says so if there is none.
@@ -106,7 +109,7 @@ fn what_is_missing_is_said_before_a_run_has_a_directory() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
         path
     };
-    // Pythons without the relay, and with one that ends at once.
+    // Pythons without the relay, and with a relay that ends at once.
     let bare = script("bare", "exit 3");
     let broken = script("broken", "[ \"$1\" = -c ] || exit 7");
     for (python, said) in [
@@ -158,6 +161,7 @@ fn a_cluster_that_is_not_there_is_said_before_a_run_has_a_directory() {
 #[test]
 fn a_cluster_has_the_results_of_one_process_also_when_a_worker_is_killed() {
     let Some(python) = python() else { return };
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let place = Workplace::new(PLAN);
     alone(&place);
     let whole = run(&place, &python, &[&RUN[..], &["--name", "whole"]].concat());
@@ -180,6 +184,7 @@ fn a_cluster_has_the_results_of_one_process_also_when_a_worker_is_killed() {
 #[test]
 fn a_run_without_its_relay_or_interrupted_is_resumed() {
     let Some(python) = python() else { return };
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let place = Workplace::new(PLAN);
     alone(&place);
     for (name, code) in [("severed", 1), ("stopped", 130)] {

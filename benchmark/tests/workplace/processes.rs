@@ -52,7 +52,7 @@ pub fn wait_for_checkpoint(place: &Workplace, run: &str) {
         Some(job.join("checkpoint.safetensors").exists())
     };
     while has_one() != Some(true) {
-        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint");
+        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -20,17 +20,18 @@ def node(name: str, cpu: str = "x", problem: str | None = None, **more: str) -> 
 
 
 def test_equal_nodes_with_all_settings_are_not_worth_a_word() -> None:
-    assert warnings_about([node("a"), node("b")]) == []
+    assert warnings_about([node("a"), node("b")], FAR) == []
 
 
 def test_what_differs_or_lacks_is_said_with_the_nodes() -> None:
     other = node("b", cpu="y")
     assert other.found is not None
     del other.found["settings"]["RAY_health_check_period_ms"]
-    lacking, classes = warnings_about([node("a"), other])
+    lacking, classes = warnings_about([node("a"), other], FAR)
     assert "on b: export RAY_health_check_period_ms=1000" in lacking
     assert "x on a; y on b" in classes
-    silent, broken = warnings_about([Node("a", 2, None), node("b", problem="no libc")])
+    assert warnings_about([node("a"), other], Target(None)) == [classes]
+    silent, broken = warnings_about([Node("a", 2, None), node("b", problem="no libc")], FAR)
     assert "a did not answer" in silent
     assert broken == "the node b cannot run workers: no libc"
 
@@ -93,20 +94,24 @@ def test_the_cluster_is_the_variable_or_the_machine_or_a_new_one(
 
 
 def test_a_ray_of_its_own_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment: dict[str, str] = {"RAY_health_check_period_ms": "7"}
+    environment: dict[str, str] = {}
     monkeypatch.setattr("os.environ", environment)
+    settings.prepare(Target(None))
+    assert "RAY_health_check_period_ms" not in environment
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert len(environment["RAY_AUTH_TOKEN"]) == 64
+    environment.clear()
+    environment["RAY_health_check_period_ms"] = "7"
     settings.prepare(FAR)
     assert "RAY_AUTH_TOKEN" not in environment
     assert environment["RAY_health_check_period_ms"] == "7"
-    settings.prepare(Target(None))
-    assert environment["RAY_AUTH_MODE"] == "token"
-    assert len(environment["RAY_AUTH_TOKEN"]) == 64
+    assert environment["RAY_health_check_timeout_ms"] == "3000"
 
 
 def test_the_table_of_nodes_is_aligned() -> None:
     rows: list[Any] = [row(node("a", RAY_AUTH_MODE="token")), row(Node("long", 16, None))]
     assert table(rows) == [
         "node  slots  CPU class        Ray, Python     access  settings",
-        "a     2      x                2.60.0, 3.11.7  token   all there",
+        "a     2      x                2.60.0, 3.11.7  token   5 of 5",
         "long  16     does not answer",
     ]

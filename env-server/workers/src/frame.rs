@@ -24,7 +24,7 @@ pub enum Frame {
     Ready(Ready),
     /// A relay's first and last frame, if it cannot.
     Refused {
-        /// The reason, for people, with the line that mends it.
+        /// The reason, for people, with the line that fixes it.
         reason: String,
     },
     /// A call, from the caller.
@@ -85,12 +85,12 @@ pub enum Frame {
     },
     /// From a relay: something that people should know.
     Warning {
-        /// What it is.
+        /// The warning.
         text: String,
     },
 }
 
-/// What a relay has found.
+/// A relay's report on its cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ready {
@@ -100,7 +100,7 @@ pub struct Ready {
     pub slots: u64,
     /// Number of machines.
     pub nodes: u64,
-    /// What people should know about them.
+    /// Warnings about them, for people.
     pub warnings: Vec<String>,
     /// SHA-256 of the program that it starts on them, in hexadecimal digits.
     pub program: String,

@@ -194,7 +194,7 @@ fn the_relay_ends_with_its_pool() {
     assert!(!lives(third.process_id()));
 }
 
-/// Whether a process is there; the pool has waited for those that ended.
+/// Whether a process is there. The pool waits for processes that have ended.
 fn lives(id: u32) -> bool {
     std::path::Path::new(&format!("/proc/{id}")).exists()
 }

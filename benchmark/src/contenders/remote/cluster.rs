@@ -14,10 +14,14 @@ use crate::run::progress::tell;
 const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
 /// The relay's module.
 const MODULE: &str = "strategic_memory_cluster";
-/// Exit status of a Python without the module.
+/// Ends with [`NO_MODULE`] in a Python without the relay, or without what it needs.
+const LOOK: &str = "import importlib.util as u, sys; \
+    names = ('strategic_memory_cluster', 'ray', 'msgpack'); \
+    sys.exit(0 if all(u.find_spec(name) for name in names) else 3)";
+/// Exit status of a Python without the modules.
 const NO_MODULE: i32 = 3;
 
-/// What a run asks of the cluster.
+/// Conditions for the cluster of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     /// Seconds to wait for a free CPU.
@@ -29,7 +33,7 @@ pub struct Terms {
 /// Starts the relay, which connects to the cluster and looks at its machines. Tells its warnings.
 ///
 /// # Errors
-/// With one sentence that says what is missing, and the line that mends it.
+/// With one sentence that says what is missing, and the line that fixes it.
 pub fn pool(terms: Terms) -> anyhow::Result<RelayPool> {
     let python = python(
         std::env::var_os(PYTHON),
@@ -56,13 +60,10 @@ pub fn pool(terms: Terms) -> anyhow::Result<RelayPool> {
     }
 }
 
-/// Checks that a Python can be run and has the relay.
+/// Checks that a Python can be run and has the relay with what it needs.
 fn check(python: &Path) -> anyhow::Result<()> {
-    let look = format!(
-        "import importlib.util as u, sys; sys.exit(0 if u.find_spec('{MODULE}') else {NO_MODULE})"
-    );
     let ended = Command::new(python)
-        .args(["-c", &look])
+        .args(["-c", LOOK])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status();
@@ -73,7 +74,7 @@ fn check(python: &Path) -> anyhow::Result<()> {
              name another Python: export {PYTHON}=/path/to/python3"
         ),
         Ok(status) if status.code() == Some(NO_MODULE) => bail!(
-            "{python} has no module {MODULE}, which carries jobs to a cluster; \
+            "{python} has no {MODULE} with Ray, which carries jobs to a cluster; \
              install it: {python} -m pip install strategic-memory-cluster"
         ),
         Ok(status) if !status.success() => bail!(
@@ -83,8 +84,8 @@ fn check(python: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The Python to use: the one that the variable names, else that of the active virtual environment,
-/// else `python3`.
+/// Returns the Python to use: named by the variable, else of the active virtual environment, else
+/// `python3`.
 fn python(named: Option<OsString>, environment: Option<&Path>) -> PathBuf {
     let named = named.filter(|named| !named.is_empty()).map(PathBuf::from);
     let active = || environment.map(|folder| folder.join("bin/python"));

@@ -40,7 +40,7 @@ def row(node: Any) -> list[str]:
         return [node.name, str(node.slots), "does not answer", "", "", ""]
     mode = found["settings"].get("RAY_AUTH_MODE", "none")
     lacking = len(settings.missing(found["settings"]))
-    told = f"{lacking} missing" if lacking else "all there"
+    told = f"{len(settings.RECOMMENDED) - lacking} of {len(settings.RECOMMENDED)}"
     return [
         node.name,
         str(node.slots),

@@ -70,7 +70,7 @@ def connect(target: Target, program: Path | None, wait_s: float, insecure: bool)
         raise Refused(
             f"no node can run workers ({reasons}); look at each: strategic-memory-cluster check"
         )
-    return Cluster(found, warnings_about(found), shipped)
+    return Cluster(found, warnings_about(found, target), shipped)
 
 
 def refuse_open(found: Iterable[Node], target: Target, insecure: bool) -> None:
@@ -82,7 +82,7 @@ def refuse_open(found: Iterable[Node], target: Target, insecure: bool) -> None:
             raise Refused(_open_door(f"the node {node.name}"))
 
 
-def warnings_about(found: list[Node]) -> list[str]:
+def warnings_about(found: list[Node], target: Target) -> list[str]:
     """Returns what people should know about a cluster's nodes."""
     warnings = [_problem(node) for node in found if _problem(node)]
     lacking: dict[tuple[str, ...], list[str]] = {}
@@ -95,7 +95,7 @@ def warnings_about(found: list[Node]) -> list[str]:
             if node.slots:
                 classes.setdefault(node.found["cpu"], []).append(node.name)
     lacking.pop((), None)
-    if lacking:
+    if lacking and target.address is not None:
         names = ", ".join(sorted(name for some in lacking.values() for name in some))
         lines = " ".join(sorted({one for missing in lacking for one in missing}))
         warnings.append(
@@ -136,7 +136,7 @@ def _init(target: Target) -> None:
 
 
 def explain(error: str, target: Target) -> str:
-    """Says in one sentence why Ray did not connect, with the line that mends it."""
+    """Says in one sentence why Ray did not connect, with the line that fixes it."""
     at = f"the cluster at {target.address}"
     versions = re.findall(r"(Ray|Python): (\S+)", error)
     if "ersion mismatch" in error and len(versions) >= 4:

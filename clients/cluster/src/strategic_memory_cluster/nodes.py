@@ -1,4 +1,4 @@
-"""What runs on the nodes. Ray ships these functions by value: a node needs nothing of ours."""
+"""Functions that run on the nodes. Ray ships these functions by value: nodes need no package."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The relay: carries calls from a benchmark's standard streams to the nodes of a cluster.
 
 It checks numbers and lengths, and treats bodies as bytes. It sends a call whose worker is lost
-again, with the last checkpoint that came back. Each try has a stream of its own, so that what a
-cut-off node sends later reaches nobody.
+again, with the last checkpoint that came back. Each try has a stream of its own, which
+ends when the try is lost: later answers of a cut-off node are dropped.
 """
 
 from __future__ import annotations

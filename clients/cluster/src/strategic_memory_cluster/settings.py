@@ -27,7 +27,7 @@ _CONNECT_S = 5.0
 
 
 class Refused(Exception):
-    """A run would not work; with the reason and the line that mends it."""
+    """A run would not work, for this reason; the message has the line that fixes it."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Target:
 
     @property
     def is_local(self) -> bool:
-        """Whether nobody on another machine can reach it."""
+        """Whether other machines cannot reach it."""
         return self.address is None or is_loopback(self.address)
 
 
 def find() -> Target:
-    """Finds the cluster: RAY_ADDRESS, else one that was started on this machine, else a new Ray."""
+    """Finds the cluster: RAY_ADDRESS, else this machine's running Ray, else a new Ray."""
     named = os.environ.get("RAY_ADDRESS", "").strip()
     if named.startswith("ray://"):
         raise Refused(
@@ -70,15 +70,18 @@ def find() -> Target:
 def prepare(target: Target) -> None:
     """Sets this process's variables; to be called before Ray is imported.
 
-    This process notices lost machines by its own settings, and the nodes of its own Ray have them
-    from here. That Ray has a token of its own, so that other users of this machine cannot use it.
+    This process notices lost machines by its own settings. A Ray of its own inherits them; it has a
+    token, so that other users of this machine cannot use it, and workers that are as nice as
+    this process. Its only machine cannot be lost alone, so it keeps Ray's patient health checks.
     """
+    is_own = target.address is None
     for name, value in RECOMMENDED.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    os.environ["RAY_USAGE_STATS_ENABLED"] = os.environ.get("RAY_USAGE_STATS_ENABLED", "0")
-    if target.address is None:
+        if not (is_own and name.startswith("RAY_health_check")):
+            os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if is_own:
         os.environ.pop("RAY_ADDRESS", None)
+        os.environ.setdefault("RAY_worker_niceness", "0")
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
@@ -123,7 +126,7 @@ def _started_here() -> str | None:
 
 
 def check_installed() -> None:
-    """Refuses a Python without Ray, or with another than the one that was tested."""
+    """Refuses a Python without Ray, or with an untested version."""
     try:
         version = importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError:

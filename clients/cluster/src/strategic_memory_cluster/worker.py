@@ -147,7 +147,7 @@ class Worker:
         return frames.read(self._child.stdout)
 
     def _listen(self) -> None:
-        """Keeps the end of what the worker says on standard error."""
+        """Keeps the last lines of the worker's standard error."""
         assert self._child.stderr is not None
         while chunk := os.read(self._child.stderr.fileno(), 1 << 12):
             self._told = (self._told + chunk)[-_TOLD_BYTES:]
@@ -179,7 +179,7 @@ def _event_of(kind: str, fields: dict[str, Any]) -> tuple[int, Event]:
 
 
 def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Starts a process. Another thread may be starting one that still holds the file as written."""
+    """Starts a process. Waits while another thread's child still has the file open for writing."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
