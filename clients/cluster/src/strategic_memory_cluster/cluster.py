@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
+import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ray
 from ray import cloudpickle
@@ -21,6 +24,9 @@ from .settings import Refused, Target
 
 _LOOK_S = 60.0
 """Time for a node to say what it is like. Its first process and our program take seconds."""
+
+
+_SAID_BYTES = 100_000
 
 
 @dataclass
@@ -129,10 +135,28 @@ def _init(target: Target) -> None:
         options |= {"address": "local", "include_dashboard": False}
     else:
         options |= {"address": target.address}
+    with tempfile.TemporaryFile() as said:
+        try:
+            with _standard_error_in(said):
+                ray.init(**options)
+        except Exception as error:  # Ray raises a different one for each cause
+            said.seek(0)
+            text = said.read(_SAID_BYTES).decode(errors="replace")
+            raise Refused(explain(f"{error}\n{text}", target)) from error
+
+
+@contextlib.contextmanager
+def _standard_error_in(file: IO[bytes]) -> Iterator[None]:
+    """Lets Ray's own code write its many lines on standard error to a file."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
     try:
-        ray.init(**options)
-    except Exception as error:  # Ray raises a different one for each cause
-        raise Refused(explain(str(error), target)) from error
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def explain(error: str, target: Target) -> str:
@@ -147,7 +171,7 @@ def explain(error: str, target: Target) -> str:
             f"{ours}; use the same: pip install 'ray=={theirs.get('Ray')}', in Python "
             f"{theirs.get('Python')}"
         )
-    if "uthentication" in error or "Unauthenticated" in error or "token" in error.lower():
+    if "Unauthenticated" in error or "AuthToken" in error or "uthentication token" in error:
         return (
             f"{at} wants another token; copy ~/.ray/auth_token of its head here, and: "
             "export RAY_AUTH_MODE=token"
@@ -157,7 +181,7 @@ def explain(error: str, target: Target) -> str:
             f"this machine is no node of {at}; join it: "
             f"ray start --address={target.address} --num-cpus=0"
         )
-    first = " ".join(error.split())[:300]
+    first = " ".join(error.strip().split("\n")[0].split())[:300]
     if target.address is None:
         return f"Ray does not start on this machine ({first}); try it: ray start --head"
     return f"{at} does not answer as Ray ({first}); look at it: ray status"
