@@ -45,7 +45,7 @@ def test_a_cluster_that_anybody_may_use_is_refused() -> None:
         refuse_open([closed, opened], FAR, insecure=False)
 
 
-def test_errors_of_ray_are_said_with_the_line_that_mends_them() -> None:
+def test_errors_of_ray_are_said_with_the_line_that_fixes_them() -> None:
     mismatch = (
         "Version mismatch: The cluster was started with:\n    Ray: 2.59.0\n    Python: 3.10.2\n"
         "This process on node 10.0.0.2 was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"

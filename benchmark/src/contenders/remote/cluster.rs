@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_python_and_a_missing_module_are_said_with_the_line_that_mends_them() {
+    fn a_missing_python_and_a_missing_module_are_said_with_the_line_that_fixes_them() {
         let missing = check(Path::new("/nowhere/python3"))
             .unwrap_err()
             .to_string();

@@ -28,7 +28,12 @@ class Output:
 
 
 def own_output() -> BinaryIO:
-    """Returns standard output for frames alone; prints of this process go to standard error."""
+    """Returns standard output for frames alone.
+
+    Ray prints pages about each lost machine, which the caller hears of in one line: they are
+    dropped. Lines of its C++ code go to standard error.
+    """
     own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     return own
