@@ -1,6 +1,7 @@
 //! Settings of a server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use service::ServiceConfig;
 
@@ -21,6 +22,9 @@ pub struct ServerConfig {
     pub durability: Durability,
     /// Whether clients may ask for the action of a player that knows an environment's hidden draws.
     pub allow_oracle: bool,
+    /// Time by which the answer to a step is held back for each lane, as if the environments were
+    /// slow; zero, the default, holds back none. It changes no answer.
+    pub simulate_lane: Duration,
     /// The clock of leases.
     pub clock: Clock,
     /// The environment served over the OpenEnv protocol, if it is enabled: a spec such as

@@ -147,12 +147,19 @@ const MANY: usize = 1 << 40;
 const MAX_MS: u64 = MAX_S * 1_000;
 const MAX_S: u64 = 10 * 365 * 24 * 3_600;
 
+/// Longest simulated time of a lane: a second.
+const MAX_LANE_US: u64 = 1_000_000;
+
 fn base() -> ServerConfig {
     ServerConfig::default()
 }
 
 fn ms(time: Duration) -> u64 {
     time.as_millis() as u64
+}
+
+fn us(time: Duration) -> u64 {
+    time.as_micros() as u64
 }
 
 settings! {
@@ -215,6 +222,8 @@ settings! {
     /// Serve the clairvoyant player's action at …/oracle (for baselines only)
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_oracle: bool "BOOL" = false;
+    /// Answer each step this many µs × lanes later, as a slow environment would, to try how clients cope; 0 does not
+    simulate_lane_us: u64 "US" = us(base().simulate_lane), in 0..=MAX_LANE_US;
 
     /// Filter for logs on stderr: error, warn, info, debug, trace, or filters by module
     log: String "FILTER" = "info".to_owned();
@@ -395,6 +404,7 @@ impl Settings {
             durability: self.durability,
             openenv: self.openenv.clone(),
             allow_oracle: self.allow_oracle,
+            simulate_lane: Duration::from_micros(self.simulate_lane_us),
             ..ServerConfig::default()
         })
     }

@@ -39,6 +39,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(super) bodies: Bodies,
     allow_oracle: bool,
+    /// Time by which the answer to a step is held back for each lane.
+    simulate_lane: Duration,
     is_draining: AtomicBool,
     /// Held while metrics are rendered.
     pub(super) scrape: tokio::sync::Mutex<()>,
@@ -76,6 +78,7 @@ impl App {
             store,
             bodies: Bodies::new(config.service.max_body_bytes),
             allow_oracle: config.allow_oracle,
+            simulate_lane: config.simulate_lane,
             is_draining: AtomicBool::new(false),
             scrape: tokio::sync::Mutex::default(),
             sockets: Sockets::new(config.service.socket_times),
@@ -274,6 +277,7 @@ impl App {
         let is_quick = session.is_quick() && !is_old && !matches!(operation, Operation::Restore(_));
         if is_quick {
             let answer = session.apply_within(caller.budget(), seq, operation)?;
+            self.hold_back(&session, &answer).await;
             return self.answer(answer, reply).await;
         }
         Box::pin(self.operate_aside(session, caller, seq, operation, reply)).await
@@ -288,7 +292,7 @@ impl App {
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        let app = Arc::clone(self);
+        let (app, stepping) = (Arc::clone(self), Arc::clone(&session));
         let budget = caller.budget().cloned();
         let (mut response, answer) = self
             .aside(caller, move || {
@@ -300,9 +304,24 @@ impl App {
                 Ok((with_pieces(reply, body, room), answer))
             })
             .await?;
+        self.hold_back(&stepping, &answer).await;
         self.store.context().safe(answer.written).await?;
         mark(&mut response, &answer);
         Ok(response)
+    }
+
+    /// Waits as long as a slow environment would have taken for a step, if the settings say so. The
+    /// step has been applied and nothing is locked, so other requests continue; a repetition is
+    /// answered at once.
+    pub(crate) async fn hold_back(&self, session: &Session, answer: &Answer) {
+        let is_step = matches!(*answer.reply, Reply::Step(_) | Reply::VectorStep(_));
+        if self.simulate_lane.is_zero() || !is_step || answer.is_replay {
+            return;
+        }
+        let lanes = u32::try_from(session.creation().num_envs()).unwrap_or(u32::MAX);
+        let time = self.simulate_lane.saturating_mul(lanes);
+        // Boxed: every request would otherwise have room for a timer.
+        Box::pin(tokio::time::sleep(time)).await;
     }
 
     /// Answers a fork.

@@ -123,6 +123,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::Router;
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
@@ -282,5 +284,53 @@ mod tests {
         drop(room);
         answers(StatusCode::OK).await;
         assert_eq!(server.app.store.rooms_taken(), 0);
+    }
+
+    /// Plays one environment, a few and many side by side, with a repeated and a refused step.
+    /// Returns all replies, and the time that passed on the paused clock.
+    async fn played(config: &ServerConfig) -> (Vec<(StatusCode, Value)>, Duration) {
+        let server = Server::with(config);
+        let begun = tokio::time::Instant::now();
+        let mut replies = Vec::new();
+        for (path, lanes) in [
+            ("/v1/envs/e", 0),
+            ("/v1/vector-envs/few", 3),
+            ("/v1/vector-envs/many", 8_192),
+        ] {
+            let mut body = json!({"spec_id": "RepeatFirst-v0", "seed": 5});
+            let mut step = json!({"seq": 1, "action": 0});
+            if lanes > 0 {
+                body["num_envs"] = json!(lanes);
+                step = json!({"seq": 1, "actions": vec![0; lanes]});
+            }
+            for (method, path, body) in [
+                ("PUT", path.to_owned(), body),
+                ("POST", format!("{path}/reset"), json!({"seq": 0})),
+                ("POST", format!("{path}/step"), step.clone()),
+                ("POST", format!("{path}/step"), step),
+                ("POST", format!("{path}/step"), json!({"seq": 2})),
+                ("GET", format!("{path}/snapshot"), json!({})),
+            ] {
+                replies.push(server.ask(method, &path, body).await);
+            }
+        }
+        (replies, begun.elapsed())
+    }
+
+    /// Simulated slowness is off by default. It changes no reply, and holds back nothing but new
+    /// steps, for a time per lane.
+    #[tokio::test(start_paused = true)]
+    async fn simulated_slowness_changes_no_reply() {
+        let (quick, at_once) = played(&ServerConfig::default()).await;
+        let slow = ServerConfig {
+            simulate_lane: Duration::from_millis(2),
+            ..ServerConfig::default()
+        };
+        let (slow, later) = played(&slow).await;
+        assert_eq!(quick, slow);
+        assert_eq!(at_once, Duration::ZERO);
+        assert_eq!(later, Duration::from_millis(2 * (1 + 3 + 8_192)));
+        let statuses: Vec<u16> = quick.iter().map(|(status, _)| status.as_u16()).collect();
+        assert_eq!(statuses, [201, 200, 200, 200, 422, 200].repeat(3));
     }
 }

@@ -108,6 +108,7 @@ impl Play {
         let answer = self
             .session
             .apply_within(self.caller.budget(), None, operation)?;
+        self.app.hold_back(&self.session, &answer).await;
         self.app.store.context().safe(answer.written).await?;
         Ok(answer.reply)
     }

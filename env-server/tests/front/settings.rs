@@ -134,6 +134,14 @@ fn errors_name_their_place() {
             "request_timeout_ms = 0\n",
             &["request_timeout_ms must be from 1 to"],
         ),
+        (
+            "simulate_lane_us = 1000001\n",
+            &["simulate_lane_us must be from 0 to 1000000", "s.toml"],
+        ),
+        (
+            "simulate_lane_us = -1\n",
+            &["line 1", "simulate_lane_us = -1"],
+        ),
         ("tls_cert = \"c\"\n", &["tls_cert and tls_key go together"]),
         ("durability = \"disk\"\n", &["there is no data_dir"]),
         ("default_ttl_s = 700000\n", &["longer than max_ttl_s"]),
