@@ -1,0 +1,63 @@
+"""A Ray cluster on machines of `machines.py`: a head without slots, on which callers run, and nodes with one slot each."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from machines import Machine, Machines
+
+SETTINGS = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_grpc_client_keepalive_time_ms": "10000",
+    "RAY_grpc_client_keepalive_timeout_ms": "5000",
+}
+"""What docs/clusters-in-practice.md tells everybody to set on all nodes alike."""
+
+_STORE_BYTES = 80 << 20
+_PORT = 6379
+_BIN = Path(sys.executable).parent
+
+
+class RayMachines:
+    """A head and nodes that have joined it."""
+
+    def __init__(self, machines: Machines, nodes: int) -> None:
+        self.head = machines.add("head")
+        self.nodes = [machines.add(f"node{number}") for number in range(1, nodes + 1)]
+        self.env = {
+            **SETTINGS,
+            "PATH": f"{_BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "RAY_ADDRESS": f"{self.head.address}:{_PORT}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+        self._start(self.head, ["--head", f"--port={_PORT}", "--num-cpus=0", "--include-dashboard=false"])
+        self.join(self.nodes)
+
+    def join(self, nodes: Sequence[Machine]) -> None:
+        """Starts Ray on machines; it starts on all at once."""
+        join = [f"--address={self.env['RAY_ADDRESS']}", "--num-cpus=1"]
+        starts = [threading.Thread(target=self._start, args=(node, join)) for node in nodes]
+        for start in starts:
+            start.start()
+        for start in starts:
+            start.join()
+
+    def call(
+        self, command: Sequence[str | Path], log: str, folder: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Starts a caller on the head."""
+        return self.head.start(command, log, self.env, folder)
+
+    def _start(self, machine: Machine, how: Sequence[str]) -> None:
+        command = ["ray", "start", *how, f"--node-ip-address={machine.address}"]
+        command += [f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats"]
+        machine.run(command, "ray-start.log", self.env)
