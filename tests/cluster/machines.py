@@ -1,8 +1,8 @@
 """Machines on one machine, which can lose their network, their power, or a process.
 
-Each has a network namespace, and a process, mount and shared-memory space of its own. A further network namespace is
-the switch that joins them, so nothing of this machine's own network changes, and any number of runs can share it.
-Needs Linux, root, iproute2 and util-linux.
+Each has a network, process and mount namespace of its own, with its own shared memory and temporary
+files. A further network namespace is the switch that joins them, so this machine's own network
+stays as it is, and any number of runs can share it. Needs Linux, root, iproute2 and util-linux.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PREFIX = "memory-test-"
 """Names of the namespaces: this, the process that made them, and the machine."""
 
 TEMPORARY = Path("/tmp/ray")
-"""The folder of a machine's temporary files, Ray's among them: each machine has another one here."""
+"""A machine's folder for temporary files, Ray's among them: each machine has another one here."""
 
 _INIT = """
 mount --bind "$1" "$2" && mount -t tmpfs -o size=1g shm /dev/shm && echo ready || exit 1
@@ -56,7 +56,7 @@ def missing() -> str | None:
 
 
 class Machines:
-    """Machines joined by a switch. Leaving the context ends them and removes every trace but their logs."""
+    """Machines joined by a switch. Leaving the context ends them and removes all but their logs."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` gets a folder for each machine, with its logs."""
@@ -85,9 +85,7 @@ class Machines:
     def add(self, name: str) -> Machine:
         """Makes a machine and switches it on. Its name has at most 15 letters and digits."""
         number = len(self._made) + 1
-        machine = Machine(
-            name, number, f"{self._prefix}{name}", self._switch, self.folder / name
-        )
+        machine = Machine(name, number, f"{self._prefix}{name}", self._switch, self.folder / name)
         self._made.append(machine)
         machine.power_on()
         return machine
@@ -107,7 +105,7 @@ class Machine:
         self._init: subprocess.Popen[str] | None = None
 
     def power_on(self) -> None:
-        """Starts the machine, with a cable to the switch and an empty memory. Its folder stays as it is."""
+        """Starts the machine, with a cable to the switch. Its folder stays as it is."""
         self.end()
         self.temporary.mkdir(parents=True, exist_ok=True)
         TEMPORARY.mkdir(exist_ok=True)
@@ -125,7 +123,11 @@ class Machine:
         command += ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         command += ["bash", "-c", _INIT, "init", str(self.temporary), str(TEMPORARY)]
         self._init = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         assert self._init.stdout is not None
         if self._init.stdout.readline() != "ready\n":
@@ -136,7 +138,6 @@ class Machine:
         command: Sequence[str | Path],
         log: str,
         env: Mapping[str, str] | None = None,
-        folder: Path | None = None,
     ) -> subprocess.Popen[bytes]:
         """Starts a program, whose output goes to a file of the machine's folder.
 
@@ -144,7 +145,7 @@ class Machine:
         """
         with (self.folder / log).open("ab") as output:
             return subprocess.Popen(
-                [*self._enter(folder), *map(str, command)],
+                [*self._enter(), *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -163,15 +164,18 @@ class Machine:
         process = self.start(command, log, env)
         status = process.wait(timeout_s)
         if status != 0:
-            raise RuntimeError(f"{self.name}: {command} ended with {status}\n{self.log(log)[-4000:]}")
+            raise RuntimeError(
+                f"{self.name}: {command} ended with {status}\n{self.log(log)[-4000:]}"
+            )
 
     def log(self, name: str) -> str:
         """Returns what a program has printed."""
         return (self.folder / name).read_text(errors="replace")
 
     def processes(self, is_meant: Callable[[list[str]], bool]) -> list[int]:
-        """Returns the ids, outside, of the processes with such a command line."""
-        assert self._init is not None
+        """Returns the ids, outside, of processes with such a command line; none if it is off."""
+        if self._init is None:
+            return []
         space = os.readlink(f"/proc/{self._init.pid}/ns/pid_for_children")
         found = []
         for entry in Path("/proc").iterdir():
@@ -192,7 +196,7 @@ class Machine:
         _ip("-n", self._switch, "link", "set", self.name, "up")
 
     def power_off(self) -> None:
-        """Switches the machine off. First the cable is cut: no connection is closed, so others see silence."""
+        """Switches the machine off. First the cable is cut: others see silence, no closed connection."""
         self.cut_cable()
         self._kill()
 
@@ -213,17 +217,16 @@ class Machine:
             self._init.stdout.close()
             self._init = None
 
-    def _enter(self, folder: Path | None) -> list[str]:
+    def _enter(self) -> list[str]:
         """Returns the command before one that shall run in the machine."""
         assert self._init is not None
         spaces = f"/proc/{self._init.pid}/ns"
         enter = ["nsenter", f"--net={spaces}/net", f"--mount={spaces}/mnt"]
-        enter += [f"--pid={spaces}/pid_for_children", "--"]
-        return [*enter, "env", f"--chdir={folder or '/'}"]
+        return [*enter, f"--pid={spaces}/pid_for_children", "--"]
 
 
 def _environment() -> dict[str, str]:
-    """Returns the variables of a machine's programs: those here, but for what Ray has been told here."""
+    """Returns the variables of a machine's programs: those here, except for Ray's settings."""
     here = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {**here, "TMPDIR": str(TEMPORARY)}
 

@@ -1,4 +1,4 @@
-"""A Ray cluster on machines of `machines.py`: a head without slots, on which callers run, and nodes with one slot each."""
+"""A Ray cluster: a head without slots, on which callers run, and nodes with one slot each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from machines import Machine, Machines
@@ -38,12 +38,23 @@ class RayMachines:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # By default jobs yield to all other programs, here to those of the machine's other work.
+            "RAY_worker_niceness": "0",
         }
-        self._start(self.head, ["--head", f"--port={_PORT}", "--num-cpus=0", "--include-dashboard=false"])
-        self.join(self.nodes)
+        self._start(
+            self.head, ["--head", f"--port={_PORT}", "--num-cpus=0", "--include-dashboard=false"]
+        )
+        self._join(self.nodes)
 
-    def join(self, nodes: Sequence[Machine]) -> None:
-        """Starts Ray on machines; it starts on all at once."""
+    def repair(self) -> None:
+        """Restarts every machine whose Ray has ended: it ends once the head has given it up."""
+        lost = [node for node in self.nodes if not node.processes(_is_raylet)]
+        for node in lost:
+            node.power_on()
+        self._join(lost)
+
+    def _join(self, nodes: Sequence[Machine]) -> None:
+        """Starts Ray on machines, on all at once."""
         join = [f"--address={self.env['RAY_ADDRESS']}", "--num-cpus=1"]
         starts = [threading.Thread(target=self._start, args=(node, join)) for node in nodes]
         for start in starts:
@@ -52,12 +63,16 @@ class RayMachines:
             start.join()
 
     def call(
-        self, command: Sequence[str | Path], log: str, folder: Path | None = None
+        self, command: Sequence[str | Path], log: str, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """Starts a caller on the head."""
-        return self.head.start(command, log, self.env, folder)
+        return self.head.start(command, log, {**self.env, **(env or {})})
 
     def _start(self, machine: Machine, how: Sequence[str]) -> None:
         command = ["ray", "start", *how, f"--node-ip-address={machine.address}"]
         command += [f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats"]
         machine.run(command, "ray-start.log", self.env)
+
+
+def _is_raylet(words: list[str]) -> bool:
+    return bool(words) and words[0].endswith("/raylet")

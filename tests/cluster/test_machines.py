@@ -8,10 +8,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from machines import PREFIX, Machine, Machines
 
 LISTEN = textwrap.dedent("""
@@ -45,7 +46,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Machine, Machine]]:
         yield speaker, listener
 
 
-def until(holds, seconds: float = 20.0) -> None:
+def until(holds: Callable[[], object], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -125,8 +126,13 @@ def test_a_killed_run_leaves_no_process_and_the_next_removes_its_names(tmp_path:
     run.stdout.close()
     until(lambda: not sleeper.exists())
     left = f"{PREFIX}{run.pid}-"
-    names = lambda: subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
     assert left in names()
     with Machines(tmp_path):
         assert left not in names()
     assert f"{PREFIX}{os.getpid()}-" not in names()
+
+
+def names() -> str:
+    """The network namespaces that have names."""
+    listing = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+    return listing.stdout
