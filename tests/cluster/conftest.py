@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_LOGS = Path(__file__).parents[2] / "target" / "test-cluster"
+_ROOT = Path(__file__).parents[2]
+_LOGS = _ROOT / "target" / "test-cluster"
+# The settings that the package recommends are those of the tests. Nodes never see it.
+sys.path.insert(0, str(_ROOT / "clients" / "cluster" / "src"))
 
 _figures: list[str] = []
 
 
 def pytest_configure() -> None:
-    """Lets machines be removed also when the tests are told to end."""
+    """Removes the machines also when a signal ends the tests."""
     for told in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(told, _interrupt)
 

@@ -196,14 +196,14 @@ class Machine:
         _ip("-n", self._switch, "link", "set", self.name, "up")
 
     def power_off(self) -> None:
-        """Switches the machine off. First the cable is cut: others see silence, no closed connection."""
+        """Switches the machine off. The cable is cut first: others see silence, nothing closes."""
         self.cut_cable()
         self._kill()
 
     def end(self) -> None:
         """Ends the machine, if it is there."""
         self._kill()
-        # Connections that nobody answers keep the namespace for minutes, and with it the cable.
+        # Connections without an answer keep the namespace for minutes, and with it the cable.
         _ip("-n", self._switch, "link", "del", self.name, check=False)
         _ip("netns", "del", self._space, check=False)
 
@@ -218,7 +218,7 @@ class Machine:
             self._init = None
 
     def _enter(self) -> list[str]:
-        """Returns the command before one that shall run in the machine."""
+        """Returns the start of a command line that runs in the machine."""
         assert self._init is not None
         spaces = f"/proc/{self._init.pid}/ns"
         enter = ["nsenter", f"--net={spaces}/net", f"--mount={spaces}/mnt"]

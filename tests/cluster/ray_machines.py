@@ -10,15 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from machines import Machine, Machines
-
-SETTINGS = {
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "3000",
-    "RAY_health_check_failure_threshold": "3",
-    "RAY_grpc_client_keepalive_time_ms": "10000",
-    "RAY_grpc_client_keepalive_timeout_ms": "5000",
-}
-"""What docs/clusters-in-practice.md tells everybody to set on all nodes alike."""
+from strategic_memory_cluster.settings import RECOMMENDED
 
 _STORE_BYTES = 80 << 20
 _PORT = 6379
@@ -32,13 +24,13 @@ class RayMachines:
         self.head = machines.add("head")
         self.nodes = [machines.add(f"node{number}") for number in range(1, nodes + 1)]
         self.env = {
-            **SETTINGS,
+            **RECOMMENDED,
             "PATH": f"{_BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "RAY_ADDRESS": f"{self.head.address}:{_PORT}",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # By default jobs yield to all other programs, here to those of the machine's other work.
+            # By default jobs yield to all other programs, here to the machine's other work.
             "RAY_worker_niceness": "0",
         }
         self._start(

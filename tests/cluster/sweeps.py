@@ -71,7 +71,7 @@ class Sweep:
 
     @property
     def log(self) -> str:
-        """What the caller has printed."""
+        """The caller's output so far."""
         return self.cluster.head.log(self._log)
 
     def finish(self) -> float:

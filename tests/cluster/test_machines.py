@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from machines import PREFIX, Machine, Machines
 
 LISTEN = textwrap.dedent("""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from machines import Machines
 from ray_machines import RayMachines
 from sweeps import JOBS, Sweep, records, run_here, signal_workers, wait_for
@@ -38,7 +37,7 @@ def workers(logs: Path, alone: list[Any]) -> float:
 
 @pytest.fixture(scope="module")
 def cluster(logs: Path, alone: list[Any], workers: float) -> Iterator[RayMachines]:
-    """A cluster with three slots. What needs all cores has run before."""
+    """A cluster with three slots. Runs that need all cores have ended before."""
     with Machines(logs) as machines:
         yield RayMachines(machines, nodes=3)
 
