@@ -165,11 +165,14 @@ def run_here(folder: Path, name: str, *how: str) -> float:
 
 
 def records(run: Path) -> list[Any]:
-    """Returns a run's records without their times, in an order that depends on the jobs alone."""
+    """Returns a run's records without their times, in an order that depends on the jobs alone.
+
+    The commit is that of the working tree at a run's start, which may change meanwhile.
+    """
     lines = (run / "records.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
     for record in found:
-        del record["finished_at"]
+        del record["finished_at"], record["commit"]
         assert record["result"]["status"] == "finished", record
         for clock in ("steps_per_s", "train_duration_s"):
             del record["result"][clock]
