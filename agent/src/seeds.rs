@@ -1,14 +1,19 @@
 //! Seeds by role: what a run's weights, actions and environments are drawn from. Training and evaluation never share one.
 
+use std::ops::Range;
+
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Purposes of randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Weights, actions and memory noise of an agent that learns.
+    /// Weights and updates of an agent that learns.
     Agent,
+    /// Actions and memory noise of an agent that learns: a generator for each lane.
+    Lane,
     /// Environments that are trained on.
     Training,
     /// Environments that an agent is evaluated on.
@@ -44,9 +49,86 @@ pub fn generator(seed: u64, role: Role) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::from_seed(digest(seed, role))
 }
 
+/// What lanes that learn draw their actions and the noise of their memories from. Each has a generator of its own: what it
+/// draws depends neither on the lanes beside it nor on the process that plays it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LaneGenerators {
+    /// Number of the first lane among all lanes of the run.
+    first: usize,
+    generators: Vec<Xoshiro256PlusPlus>,
+}
+
+impl LaneGenerators {
+    /// Generators of some of a run's lanes.
+    pub fn new(seed: u64, lanes: Range<usize>) -> Self {
+        let generator = |lane| {
+            let bytes = Sha256::digest(format!("{:?}:{seed}:{lane}", Role::Lane));
+            Xoshiro256PlusPlus::from_seed(bytes.into())
+        };
+        Self {
+            first: lanes.start,
+            generators: lanes.map(generator).collect(),
+        }
+    }
+
+    /// Number of lanes.
+    pub fn len(&self) -> usize {
+        self.generators.len()
+    }
+
+    /// Returns whether there is no lane.
+    pub fn is_empty(&self) -> bool {
+        self.generators.is_empty()
+    }
+
+    /// The generator of the lane at this place.
+    pub fn of(&mut self, place: usize) -> &mut Xoshiro256PlusPlus {
+        &mut self.generators[place]
+    }
+
+    /// The number among all lanes of the run of the lane at this place.
+    pub fn number(&self, place: usize) -> usize {
+        self.first + place
+    }
+}
+
+/// What lanes that learn begin with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneSeeds {
+    /// Seeds of their environments.
+    pub environments: Vec<u64>,
+    /// Generators of their actions and of their memories' noise.
+    pub generators: LaneGenerators,
+}
+
+impl LaneSeeds {
+    /// Those of some of a run's lanes.
+    pub fn training(seed: u64, lanes: Range<usize>) -> Self {
+        let first = first_environment_seed(seed, Role::Training);
+        Self {
+            environments: lanes.clone().map(|lane| first + lane as u64).collect(),
+            generators: LaneGenerators::new(seed, lanes),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lane_begins_with_the_same_among_others_and_apart() {
+        let mut all = LaneSeeds::training(3, 0..6);
+        let mut some = LaneSeeds::training(3, 4..6);
+        assert_eq!(some.environments, all.environments[4..]);
+        for place in 0..2 {
+            let number = some.generators.number(place);
+            assert_eq!(number, 4 + place);
+            assert_eq!(some.generators.of(place), all.generators.of(number));
+        }
+        assert_ne!(some.generators.of(0).clone(), some.generators.of(1).clone());
+        assert_ne!(all, LaneSeeds::training(4, 0..6));
+    }
 
     #[test]
     fn training_and_evaluation_seeds_never_meet() {

@@ -36,6 +36,7 @@ use crate::policy::inputs::InputEncoder;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::TrainConfig;
 use crate::run::train::{TrainOptions, train};
+use crate::seeds::{LaneGenerators, LaneSeeds};
 use crate::spaces::actions::{ActionHead, number};
 use crate::views::monitor::Silent;
 
@@ -192,6 +193,30 @@ fn rows_that_learn_by_ppo_play_numbers() {
     }
 }
 
+/// What a lane computes and draws is the same to the bit alone and beside any number of others, at sizes that fill the widths
+/// of the kernels and at others.
+#[test]
+fn a_lane_is_the_same_among_any_number_of_others() {
+    const ALL: usize = 64;
+    for (row, hidden_size) in algorithms::learners().flat_map(|row| [(row, 64), (row, 100)]) {
+        let env = algorithms::test_task(row, 1, 1);
+        let subject = Subject::with(&env, row, (row.defaults)().with(Network { hidden_size }));
+        let expected = subject.played(0..ALL);
+        for width in [1, 2, 3, 5, 16] {
+            let mut differ = Vec::new();
+            let parts = (0..ALL).step_by(width);
+            for lanes in parts.map(|first| first..(first + width).min(ALL)) {
+                let found = subject.played(lanes.clone());
+                let expected = expected[lanes.clone()].iter();
+                let alike = found.iter().zip(expected).map(|(found, expected)| found == expected);
+                differ.extend(lanes.zip(alike).filter_map(|(lane, alike)| (!alike).then_some(lane)));
+            }
+            let what = (row.id, hidden_size, width);
+            assert!(differ.is_empty(), "{what:?}: lanes {differ:?}");
+        }
+    }
+}
+
 #[test]
 fn a_memory_derived_from_one_step_keeps_the_contract() {
     for row in algorithms::proofs::memories() {
@@ -278,6 +303,10 @@ impl Subject {
             (predictive.latent_size, predictive.memory_rows) = (3, 4);
         }
         set(&mut hyper);
+        Self::with(env, row, hyper)
+    }
+
+    fn with(env: &TestTask, row: &Algorithm, hyper: Hyperparameters) -> Self {
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut policy = row.policy(&hyper, &encoder, &mut rng(0));
@@ -304,7 +333,7 @@ impl Subject {
         &self,
         experience: &Experience,
         state: &mut State,
-        mut rng: Option<&mut Xoshiro256PlusPlus>,
+        mut rng: Option<&mut LaneGenerators>,
     ) -> (Vec<f32>, Vec<i32>) {
         let core = &self.policy.core;
         let params = &self.policy.params;
@@ -332,11 +361,59 @@ impl Subject {
         (features, decisions)
     }
 
+    /// Plays some of any number of lanes, which see the same whoever plays them. Returns the bits of all that each computed and
+    /// drew, and of its state then.
+    fn played(&self, lanes: std::ops::Range<usize>) -> Vec<Vec<u32>> {
+        let Policy { core, params, .. } = &self.policy;
+        let mut generators = LaneGenerators::new(4, lanes.clone());
+        let numbers: Vec<usize> = lanes.clone().collect();
+        let mut state = core.initial_state(lanes.end).gather(&numbers);
+        let mut worlds: Vec<_> = lanes.map(|lane| rng(lane as u64)).collect();
+        let mut starts = vec![true; worlds.len()];
+        let mut played = vec![Vec::new(); worlds.len()];
+        for _ in 0..12 {
+            let mut inputs = Vec::new();
+            for world in &mut worlds {
+                inputs.extend((0..self.encoder.input_size()).map(|_| world.random::<f32>()));
+            }
+            let rng = Some(&mut generators);
+            let acted = self.policy.act(&inputs, &starts, &mut state, rng);
+            let logits = nn::values(&acted.logits);
+            let (mut actions, mut rewards) = (Vec::new(), Vec::new());
+            for (lane, bits) in played.iter_mut().enumerate() {
+                let row = |all: &[f32]| -> Vec<u32> {
+                    let width = all.len() / starts.len();
+                    all[lane * width..][..width]
+                        .iter()
+                        .map(|x| x.to_bits())
+                        .collect()
+                };
+                let width = core.decision_width();
+                let decisions = acted.decisions[lane * width..][..width].iter();
+                bits.extend(row(logits).into_iter().chain(row(&acted.values)));
+                bits.extend(decisions.map(|decision| decision.cast_unsigned()));
+                let width = self.encoder.heads().num_logits();
+                let logits = &logits[lane * width..][..width];
+                self.policy.draw(logits, generators.of(lane), &mut actions);
+                rewards.push(worlds[lane].random::<f64>());
+            }
+            for (start, world) in starts.iter_mut().zip(&mut worlds) {
+                *start = world.random_bool(0.25);
+            }
+            core.outcome(params, &mut state, &actions, &rewards, &starts);
+        }
+        for (lane, bits) in played.iter_mut().enumerate() {
+            let rows = state.arrays.iter().map(|array| array.row(lane));
+            bits.extend(rows.flatten().map(|x| x.to_bits()));
+        }
+        played
+    }
+
     /// A state in the middle of episodes, some episodes in.
     fn experienced(&self, seed: u64) -> State {
         let mut state = self.fresh();
         let experience = self.experience(&[true; LANES], 12, seed);
-        self.act(&experience, &mut state, Some(&mut rng(seed)));
+        self.act(&experience, &mut state, Some(&mut noise(seed)));
         state
     }
 }
@@ -404,6 +481,11 @@ impl Experience {
     }
 }
 
+/// What the lanes draw from.
+fn noise(seed: u64) -> LaneGenerators {
+    LaneGenerators::new(seed, 0..LANES)
+}
+
 fn rng(seed: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed)
 }
@@ -445,7 +527,7 @@ fn assert_close(found: &[f32], expected: &[f32], what: &str) {
 
 /// Two rollouts, the second in the middle of episodes and after an update of the weights; resets inside both.
 fn unroll_repeats_the_steps(mut subject: Subject) {
-    let mut noise = rng(2);
+    let mut noise = noise(2);
     let mut state = subject.fresh();
     let mut starts = [true; LANES];
     for rollout in 0..2 {
@@ -527,7 +609,7 @@ fn lanes_do_not_mix(subject: &Subject) {
 fn lanes_are_settled_apart(subject: &Subject) {
     let core = &subject.policy.core;
     let experience = subject.experience(&[true; LANES], 12, 3);
-    let (_, raw) = subject.act(&experience, &mut subject.fresh(), Some(&mut rng(5)));
+    let (_, raw) = subject.act(&experience, &mut subject.fresh(), Some(&mut noise(5)));
     let mut together = raw.clone();
     core.settle(LANES, &experience.starts, &experience.ends, &mut together);
     let width = core.decision_width();
@@ -556,7 +638,7 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
         .refresh(&subject.policy.params, &mut state);
     let before = state.clone();
     let experience = subject.experience(&[false; LANES], 8, 4);
-    let (_, decisions) = subject.act(&experience, &mut state, Some(&mut rng(5)));
+    let (_, decisions) = subject.act(&experience, &mut state, Some(&mut noise(5)));
     let rows = experience.starts.len();
     let zeros = vec![0.0; rows];
     let ones = vec![1.0; rows];
@@ -602,7 +684,7 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
 fn own_losses_have_their_gradients(subject: Subject) {
     let before = subject.fresh();
     let experience = subject.experience(&[true; LANES], 24, 4);
-    let noise = &mut rng(5);
+    let noise = &mut noise(5);
     let (_, mut decisions) = subject.act(&experience, &mut subject.fresh(), Some(noise));
     let mut policy = subject.policy;
     let mut params = std::mem::take(&mut policy.params);
@@ -639,8 +721,8 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     let turned = state.gather(&[2, 0, 1]).gather(&[1, 2, 0]);
     assert_eq!(turned, state, "turned around and back");
     let experience = subject.experience(&[false; LANES], 12, 4);
-    let expected = subject.act(&experience, &mut state, Some(&mut rng(5)));
-    let found = subject.act(&experience, &mut loaded, Some(&mut rng(5)));
+    let expected = subject.act(&experience, &mut state, Some(&mut noise(5)));
+    let found = subject.act(&experience, &mut loaded, Some(&mut noise(5)));
     assert!(
         found == expected && loaded == state,
         "a loaded state continues differently"
@@ -656,7 +738,7 @@ fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTas
         &subject.policy,
         &subject.hyper,
         &[],
-        vec![1, 2, 3],
+        LaneSeeds::training(0, 0..LANES),
     )
     .unwrap();
     let mut noise = rng(2);

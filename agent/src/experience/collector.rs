@@ -18,6 +18,7 @@ use crate::policy::decider::Decider;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
 use crate::policy::lanes::Lanes;
 use crate::policy::{Acted, Policy};
+use crate::seeds::LaneSeeds;
 use crate::spaces::actions::Choice;
 
 section! {
@@ -56,7 +57,8 @@ pub(super) enum Chooser {
 }
 
 impl<'a> Collector<'a> {
-    /// Resets the environment with one seed for each lane.
+    /// Resets the environment with one seed for each lane. The memory is that of lanes of these numbers: a core may tell
+    /// lanes apart.
     ///
     /// # Errors
     /// A refusal by the environment.
@@ -66,19 +68,26 @@ impl<'a> Collector<'a> {
         policy: &Policy,
         hyper: &Hyperparameters,
         draws: &[OptionDraw],
-        seeds: Vec<u64>,
+        seeds: LaneSeeds,
     ) -> Result<Self, EnvError> {
         let batch = env.num_envs();
+        let LaneSeeds {
+            environments,
+            generators,
+        } = seeds;
         let observations = env
             .reset(&ResetRequest {
-                seeds: Some(seeds),
+                seeds: Some(environments),
                 options: Map::new(),
             })?
             .observations;
+        let numbers: Vec<usize> = (0..batch).map(|lane| generators.number(lane)).collect();
+        let memory = policy.core.initial_state(generators.number(batch));
         let state = CollectorState {
             observations,
             starts: vec![true; batch],
-            lanes: Lanes::new(policy.core.initial_state(batch), &encoder),
+            lanes: Lanes::new(memory.gather(&numbers), &encoder),
+            generators,
             guest: None,
             returns: vec![0.0; batch],
         };
@@ -131,7 +140,7 @@ impl<'a> Collector<'a> {
         let mut rollout = Rollout::empty(batch, before);
         let mut ended = vec![false; batch];
         while rollout.steps < self.num_steps.min(max_steps) {
-            self.step(policy, chooser, rng, &mut rollout)?;
+            self.step(policy, chooser, &mut rollout)?;
             let last = rollout.ends.len() - batch;
             ended
                 .iter_mut()
@@ -184,10 +193,9 @@ impl<'a> Collector<'a> {
         &mut self,
         policy: &Policy,
         chooser: Chooser,
-        rng: &mut Xoshiro256PlusPlus,
         rollout: &mut Rollout,
     ) -> Result<(), EnvError> {
-        let acted = self.see(policy, chooser, rng, rollout);
+        let acted = self.see(policy, chooser, rollout);
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(rollout.batch * heads.components());
         match chooser {
@@ -196,16 +204,19 @@ impl<'a> Collector<'a> {
                     guest: state,
                     observations,
                     starts,
+                    generators,
                     ..
                 } = &mut self.state;
                 let guest = self.guest.as_ref().zip(state.as_mut());
                 let (guest, state) = guest.expect("a learner with a guest names its checkpoint");
-                let drawn = guest.play(state, observations, starts, rng, &mut actions);
+                let drawn = guest.play(state, observations, starts, generators, &mut actions);
                 rollout.log_probs.extend(drawn);
             }
             Chooser::Decider(behaviour) if policy.decider() != Decider::Oracle => {
                 // Chance as well: its logits are all the same.
-                for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+                let rows = nn::values(&acted.logits).chunks_exact(heads.num_logits());
+                for (lane, logits) in rows.enumerate() {
+                    let rng = self.state.generators.of(lane);
                     let log_prob = behaviour.choose(policy, logits, rng, &mut actions);
                     rollout.log_probs.push(log_prob);
                 }
@@ -233,21 +244,21 @@ impl<'a> Collector<'a> {
 
     /// Moves the memory on by the current observations. Where the network does not choose, it is not asked: its logits and
     /// values are 0.
-    fn see(
-        &mut self,
-        policy: &Policy,
-        chooser: Chooser,
-        rng: &mut Xoshiro256PlusPlus,
-        rollout: &mut Rollout,
-    ) -> Acted {
-        let CollectorState { lanes, starts, .. } = &mut self.state;
+    fn see(&mut self, policy: &Policy, chooser: Chooser, rollout: &mut Rollout) -> Acted {
+        let CollectorState {
+            lanes,
+            starts,
+            generators,
+            ..
+        } = &mut self.state;
+        let rng = Some(generators);
         let (encoder, encoded, inputs) = (&self.encoder, &self.encoded, &mut rollout.inputs);
         match chooser {
             Chooser::Decider(Behaviour::Uniform | Behaviour::Guest) | Chooser::Recording => {
-                let decisions = lanes.observe(policy, encoder, encoded, starts, inputs, Some(rng));
+                let decisions = lanes.observe(policy, encoder, encoded, starts, inputs, rng);
                 policy.nothing_acted(rollout.batch, decisions)
             }
-            Chooser::Decider(_) => lanes.act(policy, encoder, encoded, starts, inputs, Some(rng)),
+            Chooser::Decider(_) => lanes.act(policy, encoder, encoded, starts, inputs, rng),
         }
     }
 
@@ -396,7 +407,19 @@ impl Source for Collector<'_> {
         self.env.snapshot()
     }
 
-    fn restore(&mut self, snapshot: &[u8], state: CollectorState) -> Result<(), EnvError> {
+    fn restore(
+        &mut self,
+        snapshot: Option<&[u8]>,
+        mut state: CollectorState,
+    ) -> Result<(), EnvError> {
+        // A checkpoint of an earlier version has no generators: its lanes draw as those of a new run.
+        if state.generators.len() != self.batch() {
+            state.generators = self.state.generators.clone();
+        }
+        let Some(snapshot) = snapshot else {
+            self.state.generators = state.generators;
+            return Ok(());
+        };
         self.env.restore(snapshot)?;
         self.state = state;
         self.encode();
@@ -429,8 +452,15 @@ mod tests {
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
         let policy = row.policy(&hyper, &encoder, &mut rng);
-        let mut collector =
-            Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
+        let mut collector = Collector::begin(
+            &mut env,
+            encoder,
+            &policy,
+            &hyper,
+            &[],
+            LaneSeeds::training(0, 0..2),
+        )
+        .unwrap();
         let rollout = collector
             .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
             .unwrap();
@@ -481,9 +511,19 @@ mod tests {
             let mut policy = row.policy(&hyper, &encoder, &mut rng);
             // Empty tables have no values.
             algorithms::check::fill_tables(&mut policy);
-            let mut collector =
-                Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
-            let (mut memory, mut noise) = (collector.state.lanes.memory.clone(), rng.clone());
+            let mut collector = Collector::begin(
+                &mut env,
+                encoder,
+                &policy,
+                &hyper,
+                &[],
+                LaneSeeds::training(0, 0..2),
+            )
+            .unwrap();
+            let (mut memory, mut noise) = (
+                collector.state.lanes.memory.clone(),
+                collector.state.generators.clone(),
+            );
             let rollout = collector
                 .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
                 .unwrap();
@@ -494,8 +534,8 @@ mod tests {
                 let starts = &rollout.starts[t * 2..][..2];
                 let acted = policy.act(inputs, starts, &mut memory, Some(&mut noise));
                 let mut actions = Vec::new();
-                for logits in nn::values(&acted.logits).chunks_exact(2) {
-                    policy.draw(logits, &mut noise, &mut actions);
+                for (lane, logits) in nn::values(&acted.logits).chunks_exact(2).enumerate() {
+                    policy.draw(logits, noise.of(lane), &mut actions);
                 }
                 if t < 2 {
                     let (rewards, ends) = ([0.0; 2], [false; 2]);

@@ -1,12 +1,12 @@
 //! A trained agent that plays in the learner's place. It has a memory of its own, and inputs of its own: it may be of
 //! another algorithm.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::nn;
 use crate::policy::actor::Actor;
 use crate::policy::lanes::Lanes;
+use crate::seeds::LaneGenerators;
 use crate::spaces::actions::Choice;
 
 /// An agent, and the identity of its checkpoint.
@@ -42,14 +42,15 @@ impl Guest {
         state: &mut GuestState,
         observations: &[f32],
         starts: &[bool],
-        rng: &mut Xoshiro256PlusPlus,
+        generators: &mut LaneGenerators,
         actions: &mut Vec<Choice>,
     ) -> Vec<f32> {
         let acted = self.actor.act(&mut state.lanes, observations, starts);
         let width = self.actor.encoder().heads().num_logits();
         let rows = nn::values(&acted.logits).chunks_exact(width);
         let policy = self.actor.policy();
-        rows.map(|logits| policy.draw(logits, rng, actions))
+        rows.enumerate()
+            .map(|(lane, logits)| policy.draw(logits, generators.of(lane), actions))
             .collect()
     }
 

@@ -14,6 +14,7 @@ use crate::experience::state::CollectorState;
 use crate::hyper::Hyperparameters;
 use crate::policy::Policy;
 use crate::policy::inputs::InputEncoder;
+use crate::seeds::LaneSeeds;
 use crate::spaces::actions::Choice;
 
 /// The episodes of a dataset as environments: each lane shows one episode after the other, drawn at random with
@@ -190,7 +191,7 @@ impl<'a> Recording<'a> {
         encoder: InputEncoder,
         policy: &Policy,
         hyper: &Hyperparameters,
-        seeds: Vec<u64>,
+        seeds: LaneSeeds,
     ) -> Result<Self, EnvError> {
         let collector = Collector::begin(playback, encoder, policy, hyper, &[], seeds)?;
         Ok(Self { collector })
@@ -225,7 +226,7 @@ impl Source for Recording<'_> {
         self.collector.snapshot()
     }
 
-    fn restore(&mut self, snapshot: &[u8], state: CollectorState) -> Result<(), EnvError> {
+    fn restore(&mut self, snapshot: Option<&[u8]>, state: CollectorState) -> Result<(), EnvError> {
         self.collector.restore(snapshot, state)
     }
 }

@@ -432,7 +432,7 @@ mod tests {
     use crate::memory::Array;
     use crate::nn::{self, Graph, categorical};
     use crate::policy::inputs::InputEncoder;
-    use crate::seeds::{self, Role};
+    use crate::seeds::{self, LaneSeeds, Role};
 
     /// One lane whose inputs, actions and rewards count the rows from `first` on.
     fn rollout(first: u32, starts: &[bool], ends: &[bool]) -> Rollout {
@@ -602,7 +602,7 @@ mod tests {
             let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
             let policy = row.policy(&hyper, &encoder, &mut rng);
-            let seeds = vec![1, 2, 3];
+            let seeds = LaneSeeds::training(0, 0..3);
             let mut collector =
                 Collector::begin(&mut env, encoder, &policy, &hyper, &[], seeds).unwrap();
             let rollout = collector.collect(&policy, Behaviour::Policy, &mut rng, usize::MAX);

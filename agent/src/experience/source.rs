@@ -19,7 +19,7 @@ pub trait Source {
     fn is_played(&self) -> bool;
 
     /// Returns the next rollout: `num_steps` steps in every lane, or until every lane has ended an episode, but at most
-    /// `max_steps`.
+    /// `max_steps`. `rng` draws what all lanes share; each lane draws the rest from its own generator.
     ///
     /// # Errors
     /// A refusal by the environment; the lanes are then between two steps.
@@ -40,9 +40,10 @@ pub trait Source {
     /// A refusal by the environment.
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError>;
 
-    /// Continues from where a checkpoint left the source.
+    /// Continues from where a checkpoint left the source. Without the environments' own state the lanes stay where they are,
+    /// and only go on drawing where the checkpoint's did.
     ///
     /// # Errors
     /// A refusal by the environment; nothing has changed then.
-    fn restore(&mut self, snapshot: &[u8], state: CollectorState) -> Result<(), EnvError>;
+    fn restore(&mut self, snapshot: Option<&[u8]>, state: CollectorState) -> Result<(), EnvError>;
 }

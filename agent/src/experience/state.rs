@@ -6,6 +6,7 @@ use crate::experience::guest::GuestState;
 use crate::memory::State;
 use crate::policy::inputs::LaneHistory;
 use crate::policy::lanes::Lanes;
+use crate::seeds::LaneGenerators;
 
 /// Everything that lasts from one rollout to the next, and goes into a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub struct CollectorState {
     pub(super) starts: Vec<bool>,
     /// The agent's own state.
     pub lanes: Lanes,
+    /// What each lane draws from.
+    pub generators: LaneGenerators,
     /// The state of the agent that plays in its place, if one does.
     pub guest: Option<GuestState>,
     /// Undiscounted returns of the episodes so far, `[batch]`.
@@ -30,6 +33,9 @@ struct Saved {
     starts: Vec<bool>,
     history: LaneHistory,
     memory: State,
+    /// Checkpoints of earlier versions have none.
+    #[serde(default)]
+    generators: LaneGenerators,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     guest: Option<GuestState>,
     returns: Vec<f64>,
@@ -44,6 +50,7 @@ impl From<Saved> for CollectorState {
                 memory: saved.memory,
                 history: saved.history,
             },
+            generators: saved.generators,
             guest: saved.guest,
             returns: saved.returns,
         }
@@ -57,6 +64,7 @@ impl From<CollectorState> for Saved {
             starts: state.starts,
             history: state.lanes.history,
             memory: state.lanes.memory,
+            generators: state.generators,
             guest: state.guest,
             returns: state.returns,
         }

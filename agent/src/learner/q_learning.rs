@@ -414,7 +414,7 @@ mod tests {
     use crate::env::test_task::TestTask;
     use crate::experience::{Collection, Collector, Source};
     use crate::nn::values;
-    use crate::seeds::{self, Role};
+    use crate::seeds::{self, LaneSeeds, Role};
 
     /// A rollout of one lane: an episode of `rewards`, which is cut off after its last step or terminates. Actions are
     /// all 1.
@@ -511,7 +511,7 @@ mod tests {
             hyper: &hyper,
             rng: &mut rng,
         });
-        let seeds = vec![1, 2, 3, 4];
+        let seeds = LaneSeeds::training(0, 0..4);
         let mut source = Collector::begin(&mut env, encoder, &policy, &hyper, &[], seeds).unwrap();
         let behaviour = learner.behaviour(0.1);
         let rollout = source.collect(&policy, behaviour, &mut rng, usize::MAX);

@@ -1,11 +1,10 @@
 //! No memory: two hidden layers over what is on screen. The control of every memory, and PPO as
 //! published (Schulman et al. 2017, arXiv:1707.06347).
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use super::{CoreContext, CoreStep, MemoryCore, Network, Segment, State, Unrolled};
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 
 /// `tanh(W₂ tanh(W₁ x + b₁) + b₂)`.
 pub struct Feedforward {
@@ -68,7 +67,7 @@ impl MemoryCore for Feedforward {
         inputs: &[f32],
         _starts: &[bool],
         _state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         CoreStep {
             features: self.forward(&mut Graph::inference(params), inputs),

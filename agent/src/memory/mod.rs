@@ -13,6 +13,7 @@ use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
 use crate::nn::{Graph, GruGateParams, Init, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 use crate::spaces::actions::{ActionHeads, Choice};
 use crate::spaces::encoder::InputColumn;
 
@@ -204,14 +205,14 @@ pub trait MemoryCore: Send + Sync {
     /// Acts: takes one input row of every lane and moves the state on.
     ///
     /// `inputs`: `[batch, input_size]`. `starts`: rows whose state is reset before the step. `rng`: noise that helps
-    /// to learn; without it the step is deterministic, as in evaluation.
+    /// to learn, each lane's from its own generator; without it the step is deterministic, as in evaluation.
     fn step(
         &self,
         params: &Params,
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> CoreStep;
 
     /// Moves the state on like [`MemoryCore::step`], where no features are wanted. Returns the decisions.
@@ -221,7 +222,7 @@ pub trait MemoryCore: Send + Sync {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> Vec<i32> {
         self.step(params, inputs, starts, state, rng).decisions
     }

@@ -1,9 +1,8 @@
 //! The memory of a player that does not learn: no state, and a constant feature.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use super::{CoreStep, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{Graph, Params, Tensor};
+use crate::seeds::LaneGenerators;
 
 /// No memory and one feature, which is 0. It has no parameters.
 pub struct Nothing;
@@ -27,7 +26,7 @@ impl MemoryCore for Nothing {
         _inputs: &[f32],
         starts: &[bool],
         _state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         CoreStep {
             features: zeros(&mut Graph::inference(params), starts.len()),

@@ -1,11 +1,11 @@
 //! Acting: one step of a policy in any number of lanes side by side. Training, evaluation and serving all act here.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::State;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
 use crate::policy::{Acted, Policy};
+use crate::seeds::LaneGenerators;
 use crate::spaces::actions::Choice;
 
 /// State of an agent's lanes from step to step.
@@ -55,7 +55,7 @@ impl Lanes {
         encoded: &[f32],
         starts: &[bool],
         inputs: &mut Vec<f32>,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> Acted {
         let first = inputs.len();
         encoder.append_rows(encoded, &self.history, inputs);
@@ -70,7 +70,7 @@ impl Lanes {
         encoded: &[f32],
         starts: &[bool],
         inputs: &mut Vec<f32>,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> Vec<i32> {
         let first = inputs.len();
         encoder.append_rows(encoded, &self.history, inputs);

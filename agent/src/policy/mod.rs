@@ -19,6 +19,7 @@ use crate::policy::greediness::{Greediness, epsilon_greedy};
 use crate::policy::inputs::InputEncoder;
 use crate::policy::outputs::{OutputLayers, Outputs};
 use crate::policy::tables::Tables;
+use crate::seeds::LaneGenerators;
 use crate::spaces::actions::{ActionHeads, Choice};
 
 /// The parts that a policy is built from.
@@ -159,7 +160,7 @@ impl Policy {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> Acted {
         let step = self.core.step(&self.params, inputs, starts, state, rng);
         self.acted(step, starts.len())

@@ -31,7 +31,7 @@ use crate::run::checkpoint::{Checkpoint, CheckpointError, RunState};
 use crate::run::config::TrainConfig;
 use crate::run::load::{self, ActorError};
 use crate::run::statistics::RunStatistics;
-use crate::seeds::{self, Role};
+use crate::seeds::{self, LaneSeeds, Role};
 use crate::spaces::{Spaces, UnsupportedSpace};
 use crate::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 
@@ -226,16 +226,16 @@ impl<'a> Origin<'a> {
         guest: Option<Guest>,
     ) -> Result<Box<dyn Source + 'a>, EnvError> {
         let TrainConfig { env, hyper, .. } = config;
-        let first = seeds::first_environment_seed(config.seed, Role::Training);
+        let seeds = |lanes| LaneSeeds::training(config.seed, 0..lanes);
         Ok(match self {
             Self::Environments(played) => {
-                let seeds = (first..).take(played.num_envs()).collect();
+                let seeds = seeds(played.num_envs());
                 let collector =
                     Collector::begin(played, encoder, policy, hyper, &env.draws, seeds)?;
                 Box::new(collector.with_guest(guest))
             }
             Self::Recording(playback) => {
-                let seeds = (first..).take(playback.num_envs()).collect();
+                let seeds = seeds(playback.num_envs());
                 Box::new(Recording::begin(playback, encoder, policy, hyper, seeds)?)
             }
         })
@@ -364,9 +364,8 @@ impl<'a> Trainer<'a> {
         trainer.policy.params.import(&checkpoint.params)?;
         trainer.learner.import(&checkpoint.learner)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
-        if let Some(snapshot) = &checkpoint.run.environment {
-            trainer.source.restore(snapshot, checkpoint.run.collector)?;
-        }
+        let snapshot = checkpoint.run.environment.as_deref();
+        trainer.source.restore(snapshot, checkpoint.run.collector)?;
         trainer.rng = checkpoint.run.rng;
         trainer.clock.timesteps_before = checkpoint.run.statistics.timesteps;
         trainer.statistics = RunStatistics {

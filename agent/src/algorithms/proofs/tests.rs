@@ -18,7 +18,7 @@ use crate::policy::inputs::InputEncoder;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::TrainConfig;
 use crate::run::train::{Ending, Origin, TrainError, TrainOptions, Trained, train, train_from};
-use crate::seeds::{self, Role};
+use crate::seeds::{self, LaneSeeds, Role};
 use crate::views::heatmap::MemoryView;
 use crate::views::monitor::Silent;
 
@@ -303,7 +303,7 @@ fn an_update_that_diverges_changes_nothing() {
             hyper: &config.hyper,
             rng: &mut rng,
         });
-        let seeds = (0..env.num_envs() as u64).collect();
+        let seeds = LaneSeeds::training(0, 0..env.num_envs());
         let mut source =
             Collector::begin(&mut env, encoder, &policy, &config.hyper, &[], seeds).unwrap();
         for is_poisoned in [false, true] {

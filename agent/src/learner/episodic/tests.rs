@@ -12,7 +12,7 @@ use crate::nn;
 use crate::overrides;
 use crate::policy::Policy;
 use crate::policy::inputs::InputEncoder;
-use crate::seeds::{self, Role};
+use crate::seeds::{self, LaneSeeds, Role};
 
 /// An agent in the middle of its training.
 struct Agent {
@@ -169,7 +169,7 @@ fn an_update_that_diverges_changes_nothing() {
             agent = Agent::new(row, &often, (&observation, &action));
         }
         let (hyper, encoder) = (agent.hyper.clone(), agent.encoder.clone());
-        let seeds = (0..4).collect();
+        let seeds = LaneSeeds::training(0, 0..4);
         let mut source =
             Collector::begin(&mut env, encoder, &agent.policy, &hyper, &[], seeds).unwrap();
         for round in 0..4 {
@@ -212,7 +212,7 @@ fn a_training_step_that_diverges_undoes_those_before_it() {
     let (observation, action) = (env.observation_space().clone(), env.action_space().clone());
     let mut agent = Agent::new(rows()[1], &often, (&observation, &action));
     let (hyper, encoder) = (agent.hyper.clone(), agent.encoder.clone());
-    let seeds = (0..4).collect();
+    let seeds = LaneSeeds::training(0, 0..4);
     let mut source =
         Collector::begin(&mut env, encoder, &agent.policy, &hyper, &[], seeds).unwrap();
     let mut diverged = 0;

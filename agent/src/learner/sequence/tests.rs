@@ -4,7 +4,7 @@ use crate::env::VectorEnv;
 use crate::env::test_task::TestTask;
 use crate::experience::{Collection, Collector, Rollout, Source};
 use crate::policy::inputs::InputEncoder;
-use crate::seeds::{self, Role};
+use crate::seeds::{self, LaneSeeds, Role};
 
 /// A small agent that has stored some episodes of 4 steps.
 struct Subject {
@@ -32,7 +32,7 @@ fn subject(id: &str, set: impl Fn(&mut Hyperparameters)) -> Subject {
         hyper: &hyper,
         rng: &mut rng,
     });
-    let seeds = (0..8).collect();
+    let seeds = LaneSeeds::training(0, 0..8);
     let mut source = Collector::begin(&mut env, encoder, &policy, &hyper, &[], seeds).unwrap();
     let behaviour = learner.behaviour(0.0);
     let rollout = source

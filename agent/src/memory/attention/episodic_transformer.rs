@@ -6,12 +6,11 @@
 //! `4·context_length·(input_size + 2·mem_dim)` bytes for it, 69 kB at the preset's values; its lifetime memory
 //! `4·max_entries·64·(input_size + num_actions + 1)`, 25 kB: evaluating a thousand lanes takes a hundred megabytes.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use crate::hyper::section::section;
 use crate::memory::attention::layer::{TransformerLayer, padded};
 use crate::memory::{Array, CoreContext, CoreStep, MemoryCore, Segment, Slots, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::seeds::LaneGenerators;
 
 section! {
     /// How much of an episode attention can see.
@@ -221,7 +220,7 @@ impl MemoryCore for EpisodicTransformer {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
             state.arrays[array::AGE].row_mut(lane)[0] = 0.0;
@@ -282,6 +281,7 @@ impl MemoryCore for EpisodicTransformer {
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::*;
     use crate::hyper::Hyperparameters;

@@ -7,8 +7,6 @@
 
 use std::rc::Rc;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use crate::hyper::section::section;
 use crate::memory::attention::Width;
 use crate::memory::attention::window::Context;
@@ -19,6 +17,7 @@ use crate::nn::{
     self, Activation, Graph, GruGateParams, Init, ParamId, Params, RelativeTerms, Tensor, Windows,
 };
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 
 section! {
     /// Heads of attention.
@@ -350,7 +349,7 @@ impl MemoryCore for Gtrxl {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
             state.arrays[array::LENGTH].row_mut(lane)[0] = 0.0;
@@ -461,6 +460,7 @@ impl MemoryCore for Gtrxl {
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::super::parity;
     use super::*;

@@ -2,14 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use crate::hyper::section::section;
 use crate::memory::{
     Array, CoreContext, CoreStep, MemoryContents, MemoryCore, NO_ONNX, Segment, State, Unrolled,
 };
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 
 section! {
     /// How far a window looks back.
@@ -227,7 +226,7 @@ impl<R: Reader> MemoryCore for Window<R> {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
             for array in &mut state.arrays {

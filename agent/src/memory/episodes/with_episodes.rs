@@ -1,14 +1,13 @@
 //! Any memory of an episode, combined with a lifetime memory of whole episodes, which is queried
 //! with the other's features. Both answers, side by side, are the features.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use crate::memory::episodes::EpisodeMemory;
 use crate::memory::{
     CoreContext, CoreStep, MemoryContents, MemoryCore, Probed, Segment, State, Unrolled,
 };
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 use crate::spaces::actions::Choice;
 
 /// A core with a lifetime memory. In states and decisions the core's own part comes first.
@@ -68,7 +67,7 @@ impl<C: MemoryCore> MemoryCore for WithEpisodes<C> {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let step = self.core.step(params, inputs, starts, state, rng);
         let own = self.core.decision_width();

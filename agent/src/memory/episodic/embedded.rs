@@ -1,14 +1,13 @@
 //! A learned embedding of a history as a key (Pritzel et al. 2017, arXiv:1703.01988, section 3.1, on histories in place of
 //! frames).
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use super::history::History;
 use crate::hyper::section::section;
 use crate::memory::{
     CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled,
 };
 use crate::nn::{Activation, Graph, ParamId, Params, Tensor};
+use crate::seeds::LaneGenerators;
 
 section! {
     /// Learned keys.
@@ -70,7 +69,7 @@ impl MemoryCore for Embedded {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let step = self.history.step(params, inputs, starts, state, rng);
         let features = self.embed(&mut Graph::inference(params), &step.features);

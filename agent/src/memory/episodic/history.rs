@@ -2,7 +2,6 @@
 //! frames).
 
 use clap::ValueEnum;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::hyper::section::section;
@@ -11,6 +10,7 @@ use crate::memory::{
     Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled,
 };
 use crate::nn::{Graph, Init, ParamId, Params};
+use crate::seeds::LaneGenerators;
 
 /// The content of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -186,7 +186,7 @@ impl MemoryCore for History {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let keys = self.run(params, inputs, starts, state);
         let shape = (starts.len(), self.feature_size());

@@ -303,6 +303,7 @@ mod tests {
     use crate::hyper::Hyperparameters;
     use crate::memory::{Layers, MemoryCore};
     use crate::nn::{Params, values};
+    use crate::seeds::LaneGenerators;
 
     fn memory(matrix: Matrix) -> (Stack<Shm>, Params) {
         let hyper = Hyperparameters::new()
@@ -389,11 +390,12 @@ mod tests {
             ..Matrix::default()
         });
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+        let mut noise = LaneGenerators::new(2, 0..1);
         let mut states = [core.initial_state(1), core.initial_state(1)];
         for step in 0..20 {
             let x: [f32; 4] = std::array::from_fn(|_| rng.random());
             let starts = [step == 0];
-            let drawn = core.step(&params, &x, &starts, &mut states[0], Some(&mut rng));
+            let drawn = core.step(&params, &x, &starts, &mut states[0], Some(&mut noise));
             // A table of three equal rows, those drawn: any turn takes the same.
             let kept = params.export();
             let theta = params.ids().find(|&id| params.name(id).ends_with("theta"));

@@ -1,7 +1,6 @@
 //! A memory from layers of one linear recurrence.
 
 use rand::RngExt;
-use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::memory::{
     Array, CoreContext, CoreStep, Layers, MemoryContents, MemoryCore, NO_ONNX, Network, Segment,
@@ -9,6 +8,7 @@ use crate::memory::{
 };
 use crate::nn::{Activation, Graph, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 
 /// Names of layers, for parameters and for inspection. As many as there may be.
 const NAMES: [&str; 8] = [
@@ -109,7 +109,7 @@ impl<R: LinearRecurrence> Stack<R> {
         &self,
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> Vec<i32> {
         let alternatives = self.alternatives();
         if alternatives == 1 {
@@ -126,9 +126,8 @@ impl<R: LinearRecurrence> Stack<R> {
             })
             .collect();
         match rng {
-            Some(rng) => in_turn
-                .iter()
-                .map(|_| rng.random_range(0..alternatives as i32))
+            Some(rng) => (0..in_turn.len())
+                .map(|lane| rng.of(lane).random_range(0..alternatives as i32))
                 .collect(),
             None => in_turn,
         }
@@ -184,7 +183,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let decisions = self.choose(starts, state, rng);
         let mut graph = Graph::inference(params);
@@ -237,6 +236,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
 #[cfg(test)]
 pub(super) mod testing {
     use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::*;
     use crate::hyper::Hyperparameters;
@@ -295,7 +295,6 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
 
     use super::testing::stack;
     use super::*;
@@ -365,7 +364,7 @@ mod tests {
         let (core, params) = sums();
         let mut state = core.initial_state(2);
         let before = state.clone();
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut rng = LaneGenerators::new(1, 0..2);
         let inputs: Vec<f32> = (0..20).map(|i| i as f32 / 10.0).collect();
         let starts: Vec<bool> = (0..20).map(|row| row < 2 || row == 7).collect();
         let (mut acted, mut decisions) = (Vec::new(), Vec::new());

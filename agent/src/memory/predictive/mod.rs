@@ -19,6 +19,7 @@ use self::network::{Given, Latent, Layer, Networks, tanh};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled};
 use crate::nn::{Graph, Params, Tensor, normal};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 
 pub use self::settings::{Predictive, PredictiveOverrides};
 
@@ -168,12 +169,14 @@ impl MemoryCore for Merlin {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let mut graph = Graph::inference(params);
         let mut seeds = vec![0; starts.len()];
         if let Some(rng) = rng.filter(|_| self.networks.hyper.predictive_losses) {
-            seeds.fill_with(|| rng.random_range(1..=i32::MAX));
+            for (lane, seed) in seeds.iter_mut().enumerate() {
+                *seed = rng.of(lane).random_range(1..=i32::MAX);
+            }
         }
         let given = (inputs, starts);
         let (latents, rows, carried) = self.run(&mut graph, given, &seeds, None, state);

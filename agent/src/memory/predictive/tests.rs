@@ -65,6 +65,7 @@ struct Played {
 
 fn play(params: &Params, merlin: &Merlin, steps: usize) -> Played {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+    let mut noise = LaneGenerators::new(2, 0..2);
     let rows = 2 * steps;
     let numbers = |rng: &mut Xoshiro256PlusPlus, count: usize| -> Vec<f32> {
         (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
@@ -80,7 +81,7 @@ fn play(params: &Params, merlin: &Merlin, steps: usize) -> Played {
     let mut decisions = Vec::new();
     for first in (0..rows).step_by(2) {
         let (x, starts) = (&inputs[first * 5..][..10], &starts[first..first + 2]);
-        let step = merlin.step(params, x, starts, &mut state, Some(&mut rng));
+        let step = merlin.step(params, x, starts, &mut state, Some(&mut noise));
         decisions.extend(step.decisions);
     }
     Played {

@@ -1,12 +1,11 @@
 //! A recurrent memory from one step of its cell.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use crate::memory::{
     Array, CoreContext, CoreStep, MemoryContents, MemoryCore, NO_ONNX, Segment, State, Unrolled,
 };
 use crate::nn::{self, Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 
 /// A step of a recurrent network. [`Recurrent`] makes a memory of it.
 pub trait Cell: Send + Sync {
@@ -154,7 +153,7 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let run = self.run(&mut Graph::inference(params), inputs, starts, state);
         for (array, after) in state.arrays.iter_mut().zip(run.state) {
@@ -196,6 +195,7 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
 #[cfg(test)]
 pub(in crate::memory) mod testing {
     use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::*;
     use crate::hyper::Hyperparameters;

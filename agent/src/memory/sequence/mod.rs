@@ -5,8 +5,6 @@
 //! While acting, the return-to-go begins as the return that is asked for, and each reward is subtracted from it. While
 //! learning it is what the episode earned from there on, which [`Segment::goals`] tells.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use self::block::{Block, Pair, norm};
 use self::layout::{KINDS, Layout};
 use self::steps::{Form, Steps, array};
@@ -17,6 +15,7 @@ use crate::memory::{
     Array, CoreContext, CoreStep, Layers, MemoryContents, MemoryCore, Segment, State, Unrolled,
 };
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::seeds::LaneGenerators;
 use crate::spaces::actions::Choice;
 
 pub mod block;
@@ -265,10 +264,10 @@ impl MemoryCore for DecisionTransformer {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         self.take_in(inputs, starts, state);
-        let (mut steps, mut layout) = (Steps::default(), Layout::default());
+        let (mut steps, mut layout) = (Steps::default(), Layout::with_room(self.form.window));
         for lane in 0..starts.len() {
             layout.begin();
             let kept = state.arrays[array::LENGTH].row(lane)[0] as usize;
@@ -293,7 +292,7 @@ impl MemoryCore for DecisionTransformer {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> Vec<i32> {
         self.take_in(inputs, starts, state);
         Vec::new()

@@ -1,6 +1,7 @@
 //! Invariants of the window, of its clock and of the return that is asked for.
 
 use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::hyper::Hyperparameters;

@@ -17,12 +17,12 @@
 use std::ops::Range;
 
 use clap::ValueEnum;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use self::controller::Controller;
 pub use self::controller::MemoryController;
 use self::head::{Heads, lag_of};
+use self::noise::noise_of;
 use self::reading::{Asking, Pool, Reading};
 use self::retention::{OfferedEntries, Ring, fate};
 pub use self::rules::RetentionRule;
@@ -41,6 +41,7 @@ use crate::nn::{
     self, Activation, AttentionRead, Graph, Init, ParamId, Params, ScoreTerms, Tensor, Weighting,
 };
 use crate::onnx::StepGraph;
+use crate::seeds::LaneGenerators;
 
 mod controller;
 mod head;
@@ -457,14 +458,13 @@ impl SlotMemory {
         inputs: &[f32],
         looked: &Looked,
         state: &mut State,
-        mut rng: Option<&mut Xoshiro256PlusPlus>,
+        mut rng: Option<&mut LaneGenerators>,
     ) -> Vec<i32> {
         let Looked {
             embedding, order, ..
         } = looked;
         let scores = self.usefulness(graph, embedding);
         let gates = graph.activate(&scores, Activation::LogSigmoid);
-        let is_learning = rng.is_some();
         let judged = self.rule.judge(graph, state, embedding, rng.as_deref_mut());
         let (embeddings, scores, gates) = (
             nn::values(embedding),
@@ -473,6 +473,7 @@ impl SlotMemory {
         );
         let mut decisions = Vec::with_capacity(state.rows() * self.decision_width());
         for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
+            let has_noise = noise_of(rng.as_deref_mut(), lane).is_some();
             let drawn = self.rule.noise(rng.as_deref_mut(), state, lane);
             let noise = drawn.unwrap_or(0.0);
             let usefulness = match self.learn_retention {
@@ -487,7 +488,7 @@ impl SlotMemory {
                 noise,
                 key: self.rule.key(judged.as_deref(), lane, usefulness, noise),
             };
-            let fate = self.rule.fate(state, lane, &offer, drawn, is_learning);
+            let fate = self.rule.fate(state, lane, &offer, drawn, has_noise);
             let dropped = self.fold_dropped(state, lane, &offer);
             let order = &order[lane * self.slots..][..self.slots];
             state::record(state, lane, order, dropped, fate, &mut decisions);
@@ -714,7 +715,7 @@ impl MemoryCore for SlotMemory {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let mut graph = Graph::inference(params);
         let looked = self.look(params, &mut graph, inputs, starts, state);

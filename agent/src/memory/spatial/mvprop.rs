@@ -2,7 +2,6 @@
 //! spread from cell to cell, and the agent looks at the values around it.
 
 use clap::ValueEnum;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use super::raster::{AGENT, Raster};
@@ -12,6 +11,7 @@ use crate::memory::{
 };
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 use crate::spaces::encoder::InputColumn;
 
 /// Ways to keep the rasters of an episode.
@@ -237,7 +237,7 @@ impl MemoryCore for MvProp {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
+        _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         let maps = self.maps(inputs, starts, &mut state.arrays[MAP].data);
         let pass = self.forward(&mut Graph::inference(params), inputs, &maps);

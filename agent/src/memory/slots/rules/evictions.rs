@@ -1,14 +1,13 @@
 //! Evictions that are chosen by a network: as actions, credited with what follows (`ngc`), or as an address, with a gradient
 //! straight through the choice (`aler`).
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use super::seen::{Seen, embedded};
-use crate::memory::slots::noise::{gumbel, is_noiseless};
+use crate::memory::slots::noise::{gumbel, noise_of};
 use crate::memory::slots::retention::{OfferedEntries, fate};
 use crate::memory::slots::state::{EMPTY, array};
 use crate::memory::{CoreContext, State};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Tensor};
+use crate::seeds::LaneGenerators;
 
 /// Beginning of the names of its parameters.
 pub const NAME: &str = "core.evict";
@@ -87,7 +86,7 @@ impl Evictions {
         graph: &mut Graph<'_>,
         state: &mut State,
         embedding: &Tensor,
-        mut rng: Option<&mut Xoshiro256PlusPlus>,
+        mut rng: Option<&mut LaneGenerators>,
     ) -> Vec<f32> {
         let (lanes, width) = (state.rows(), self.slots + 1);
         let entries = embedded(graph, state);
@@ -99,10 +98,7 @@ impl Evictions {
         let mut keys = Vec::with_capacity(lanes);
         for lane in 0..lanes {
             let mut key = |score: f32, is_choice: bool| match is_choice {
-                true => {
-                    let rng = rng.as_deref_mut().filter(|_| !is_noiseless(lane));
-                    -(score + rng.map_or(0.0, gumbel))
-                }
+                true => -(score + noise_of(rng.as_deref_mut(), lane).map_or(0.0, gumbel)),
                 false => f32::INFINITY,
             };
             for slot in 0..self.slots {
@@ -229,7 +225,7 @@ impl Evictions {
 impl Evictions {
     /// Choices among slots without a ring, whose scores are the embeddings, which have one number.
     pub fn of_numbers(slots: usize, is_address: bool, params: &mut crate::nn::Params) -> Self {
-        let mut rng = <Xoshiro256PlusPlus as rand::SeedableRng>::seed_from_u64(0);
+        let mut rng = <rand_xoshiro::Xoshiro256PlusPlus as rand::SeedableRng>::seed_from_u64(0);
         let mut add = |name, init| params.add(name, (1, 1), init, &mut rng);
         Self {
             scorer: Scorer {

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use self::evictions::Evictions;
 pub use self::seen::Seen;
 use self::seen::embedded;
-use super::noise::{gumbel, is_noiseless};
+use super::noise::{gumbel, noise_of};
 use super::retention::{self, fate};
 use super::state::{self, Dropped, EMPTY, Offer, array};
 use crate::memory::{Array, CoreContext, Slots, State};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::seeds::LaneGenerators;
 
 /// Which entry goes when there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -152,14 +153,14 @@ impl Rule {
     /// Draws the noise of a lane's offered entry; nothing where the rule has none or learning leaves it out.
     pub fn noise(
         &self,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
         state: &mut State,
         lane: usize,
     ) -> Option<f32> {
         match self.kind {
-            RetentionRule::Learned => rng.filter(|_| !is_noiseless(lane)).map(gumbel),
+            RetentionRule::Learned => noise_of(rng, lane).map(gumbel),
             RetentionRule::Reservoir => Some(match rng {
-                Some(rng) => gumbel(rng),
+                Some(rng) => gumbel(rng.of(lane)),
                 None => gumbel(&mut next_of_stream(state.arrays[self.draws].row_mut(lane))),
             }),
             _ => None,
@@ -182,7 +183,7 @@ impl Rule {
         graph: &mut Graph<'_>,
         state: &mut State,
         embedding: &Tensor,
-        rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut LaneGenerators>,
     ) -> Option<Vec<f32>> {
         let lanes = state.rows();
         match self.kind {
@@ -222,14 +223,14 @@ impl Rule {
     }
 
     /// Returns the numbers for learning about a write that is about to happen; [`retention::settle`] may add to them. `noise`: as
-    /// [`Rule::noise`] drew it; `is_learning`: whether anything is drawn.
+    /// [`Rule::noise`] drew it; `has_noise`: whether the lane draws any.
     pub fn fate(
         &self,
         state: &State,
         lane: usize,
         offer: &Offer<'_>,
         noise: Option<f32>,
-        is_learning: bool,
+        has_noise: bool,
     ) -> [f32; fate::WIDTH] {
         let nothing = [f32::NAN; fate::WIDTH];
         match self.kind {
@@ -241,8 +242,7 @@ impl Rule {
                     Dropped::Slot(slot) if slot >= self.recent => slot - self.recent,
                     Dropped::Slot(_) | Dropped::Offer => self.slots - self.recent,
                 };
-                let is_drawn = is_learning && !is_noiseless(lane);
-                let credit = match self.kind == RetentionRule::Ngc && is_drawn {
+                let credit = match self.kind == RetentionRule::Ngc && has_noise {
                     true => 0.0,
                     false => f32::NAN,
                 };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::memory::slots::state::{initial_state, write};
 use crate::nn::Params;
+use crate::seeds::LaneGenerators;
 
 /// A rule without parameters.
 fn rule(kind: RetentionRule, slots: usize, recent: usize) -> Rule {
@@ -42,12 +43,12 @@ fn write_next(
     params: &Params,
     state: &mut State,
     (embedding, attention): (f32, &[f32]),
-    mut rng: Option<&mut Xoshiro256PlusPlus>,
+    mut rng: Option<&mut LaneGenerators>,
 ) -> ([f32; fate::WIDTH], Vec<f32>) {
     state.arrays[array::ATTENTION].data[..attention.len()].copy_from_slice(attention);
     let mut graph = Graph::inference(params);
     let embedded = graph.constant(vec![embedding], (1, 1));
-    let is_learning = rng.is_some();
+    let has_noise = noise_of(rng.as_deref_mut(), 0).is_some();
     let judged = rule.judge(&mut graph, state, &embedded, rng.as_deref_mut());
     let noise = rule.noise(rng, state, 0);
     let offer = Offer {
@@ -58,7 +59,7 @@ fn write_next(
         noise: noise.unwrap_or(0.0),
         key: rule.key(judged.as_deref(), 0, 7.0, noise.unwrap_or(0.0)),
     };
-    let fate = rule.fate(state, 0, &offer, noise, is_learning);
+    let fate = rule.fate(state, 0, &offer, noise, has_noise);
     write(state, 0, rule.recent, &offer);
     state.arrays[array::AGE].data[0] += 1.0;
     state.arrays[array::CLOCK].data[0] += 1.0;
@@ -250,7 +251,7 @@ fn an_address_is_always_written() {
 fn evictions_are_drawn_from_the_softmax_of_the_scores() {
     let mut params = Params::new();
     let rule = with_evictions(rule(RetentionRule::Ngc, 2, 0), &mut params);
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let mut rng = LaneGenerators::new(1, 0..1);
     let mut counts = [0; 3];
     for _ in 0..4_000 {
         let mut state = initial_state(1, 2, 1, 1, 0);

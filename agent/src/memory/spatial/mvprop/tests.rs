@@ -1,4 +1,5 @@
 use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::Value;
 
 use super::*;
