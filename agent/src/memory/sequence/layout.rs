@@ -16,20 +16,9 @@ pub struct Layout {
     /// Window of each row that is answered, and its place there.
     answered: Vec<(usize, usize)>,
     steps: usize,
-    /// Steps that every window has room for.
-    room: usize,
 }
 
 impl Layout {
-    /// Returns windows with room for so many steps each. A sum over a window goes by its size: with room for the longest, it is
-    /// the same to the bit whichever windows are laid out beside it.
-    pub fn with_room(steps: usize) -> Self {
-        Self {
-            room: steps,
-            ..Self::default()
-        }
-    }
-
     /// Begins a window.
     pub fn begin(&mut self) {
         self.windows.push((self.steps, 0));
@@ -60,7 +49,7 @@ impl Layout {
     /// none.
     pub fn index(&self) -> Vec<i32> {
         let longest = self.windows.iter().map(|window| window.1).max();
-        let slots = KINDS * longest.unwrap_or(0).max(self.room);
+        let slots = KINDS * longest.unwrap_or(0);
         let mut index = Vec::with_capacity(KINDS * self.steps * slots);
         for &(first, steps) in &self.windows {
             (0..KINDS * steps).for_each(|place| attend(&mut index, KINDS * first, place, slots));
@@ -71,8 +60,7 @@ impl Layout {
     /// Returns [`Layout::index`] for the tokens that are [asked](Layout::asked) alone.
     pub fn asked_index(&self) -> Vec<i32> {
         let longest = self.answered.iter().map(|&(_, place)| place).max();
-        let longest = longest.unwrap_or(0).max(self.room.saturating_sub(1));
-        let slots = KINDS * longest + OBSERVATION + 1;
+        let slots = KINDS * longest.unwrap_or(0) + OBSERVATION + 1;
         let mut index = Vec::with_capacity(self.answered.len() * slots);
         for &(window, place) in &self.answered {
             let first = KINDS * self.windows[window].0;

@@ -267,7 +267,7 @@ impl MemoryCore for DecisionTransformer {
         _rng: Option<&mut LaneGenerators>,
     ) -> CoreStep {
         self.take_in(inputs, starts, state);
-        let (mut steps, mut layout) = (Steps::default(), Layout::with_room(self.form.window));
+        let (mut steps, mut layout) = (Steps::default(), Layout::default());
         for lane in 0..starts.len() {
             layout.begin();
             let kept = state.arrays[array::LENGTH].row(lane)[0] as usize;
