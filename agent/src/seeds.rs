@@ -86,6 +86,26 @@ impl LaneGenerators {
         &mut self.generators[place]
     }
 
+    /// Those of parts of a run's lanes, in order, together.
+    pub fn join<'a>(parts: impl Iterator<Item = &'a Self>) -> Self {
+        let mut joined: Option<Self> = None;
+        for part in parts {
+            match &mut joined {
+                None => joined = Some(part.clone()),
+                Some(joined) => joined.generators.extend_from_slice(&part.generators),
+            }
+        }
+        joined.unwrap_or_default()
+    }
+
+    /// Those of some of these lanes.
+    pub fn part(&self, lanes: Range<usize>) -> Self {
+        Self {
+            first: self.first + lanes.start,
+            generators: self.generators[lanes].to_vec(),
+        }
+    }
+
     /// The number among all lanes of the run of the lane at this place.
     pub fn number(&self, place: usize) -> usize {
         self.first + place

@@ -1,13 +1,14 @@
 //! How lanes are played while learning.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
 
 use crate::policy::Policy;
 use crate::policy::greediness::{any, epsilon_greedy};
 use crate::spaces::actions::Choice;
 
 /// How lanes are played while learning. The memory moves on in all of them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Behaviour {
     /// By actions drawn from the policy.
     Policy,

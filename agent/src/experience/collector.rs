@@ -38,13 +38,48 @@ section! {
 pub struct Collector<'a> {
     env: &'a mut dyn VectorEnv,
     encoder: InputEncoder,
-    num_steps: usize,
-    whole_episodes: bool,
+    collection: Collection,
     draws: Vec<OptionDraw>,
     guest: Option<Guest>,
     state: CollectorState,
     /// The current observations, encoded: `[batch, observation_size]`.
     encoded: Vec<f32>,
+}
+
+/// When a rollout ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Steps that it has at most.
+    pub steps: usize,
+    /// End it as soon as every lane has ended an episode.
+    pub until_all_ended: bool,
+    /// Whether the budget, rather than `num_steps`, sets the most steps.
+    by_budget: bool,
+}
+
+impl Limits {
+    /// The limits of a rollout where the budget is `max_steps` more steps.
+    pub fn of(collection: &Collection, max_steps: usize) -> Self {
+        Self {
+            steps: collection.num_steps.min(max_steps),
+            until_all_ended: collection.whole_episodes,
+            by_budget: max_steps < collection.num_steps,
+        }
+    }
+
+    /// A rollout of exactly so many steps.
+    pub fn exactly(steps: usize) -> Self {
+        Self {
+            steps,
+            until_all_ended: false,
+            by_budget: false,
+        }
+    }
+
+    /// Returns whether the budget ended a rollout with these limits where whole episodes were wanted.
+    pub fn cut_short(self, rollout: &Rollout) -> bool {
+        self.until_all_ended && self.by_budget && rollout.ended().contains(&false)
+    }
 }
 
 /// The chooser of a rollout's actions.
@@ -91,19 +126,33 @@ impl<'a> Collector<'a> {
             guest: None,
             returns: vec![0.0; batch],
         };
-        let collection = hyper.get::<Collection>();
+        Ok(Self::at(env, encoder, hyper, draws, state))
+    }
+
+    /// Goes on from where lanes of these environments are.
+    pub fn at(
+        env: &'a mut dyn VectorEnv,
+        encoder: InputEncoder,
+        hyper: &Hyperparameters,
+        draws: &[OptionDraw],
+        state: CollectorState,
+    ) -> Self {
         let mut collector = Self {
             env,
             encoder,
-            num_steps: collection.num_steps,
-            whole_episodes: collection.whole_episodes,
+            collection: hyper.get(),
             draws: draws.to_vec(),
             guest: None,
             state,
             encoded: Vec::new(),
         };
         collector.encode();
-        Ok(collector)
+        collector
+    }
+
+    /// Returns where the lanes are.
+    pub fn into_state(self) -> CollectorState {
+        self.state
     }
 
     /// Lets another agent play where a learner asks for a [guest](Behaviour::Guest).
@@ -123,56 +172,87 @@ impl<'a> Collector<'a> {
     }
 
     /// Plays `num_steps` steps in every lane, or until every lane has ended an episode, but at most `max_steps`.
-    pub(super) fn play(
+    pub(super) fn play_all(
         &mut self,
         policy: &Policy,
         chooser: Chooser,
         rng: &mut Xoshiro256PlusPlus,
         max_steps: usize,
     ) -> Result<Rollout, EnvError> {
-        if !self.draws.is_empty() {
-            self.reset_with_draws(rng)?;
+        if let Some(options) = drawn(&self.draws, rng) {
+            self.reset(options)?;
         }
-        let batch = self.env.num_envs();
+        let limits = Limits::of(&self.collection, max_steps);
+        let mut rollout = self.open(policy);
+        self.advance(policy, chooser, &mut rollout, limits)?;
+        self.close(policy, &mut rollout);
+        rollout.cut_short = limits.cut_short(&rollout);
+        Ok(rollout)
+    }
+
+    /// Returns a rollout without a step, from where the lanes are. Others follow: [`Collector::play`] its steps, perhaps a
+    /// few at a time, and [`Collector::close`] what only its end tells.
+    pub fn open(&mut self, policy: &Policy) -> Rollout {
         let memory = &mut self.state.lanes.memory;
         policy.core.refresh(&policy.params, memory);
         let before = policy.core.before(memory, &self.state.starts);
-        let mut rollout = Rollout::empty(batch, before);
-        let mut ended = vec![false; batch];
-        while rollout.steps < self.num_steps.min(max_steps) {
-            self.step(policy, chooser, &mut rollout)?;
+        Rollout::empty(self.env.num_envs(), before)
+    }
+
+    /// Adds steps to an open rollout up to these limits.
+    ///
+    /// # Errors
+    /// A refusal by the environment; the lanes are then between two steps.
+    pub fn play(
+        &mut self,
+        policy: &Policy,
+        behaviour: Behaviour,
+        rollout: &mut Rollout,
+        limits: Limits,
+    ) -> Result<(), EnvError> {
+        self.advance(policy, Chooser::Decider(behaviour), rollout, limits)
+    }
+
+    fn advance(
+        &mut self,
+        policy: &Policy,
+        chooser: Chooser,
+        rollout: &mut Rollout,
+        limits: Limits,
+    ) -> Result<(), EnvError> {
+        let batch = rollout.batch;
+        let mut ended = rollout.ended();
+        while rollout.steps < limits.steps
+            && !(limits.until_all_ended && ended.iter().all(|&ended| ended))
+        {
+            self.step(policy, chooser, rollout)?;
             let last = rollout.ends.len() - batch;
             ended
                 .iter_mut()
                 .zip(&rollout.ends[last..])
                 .for_each(|(ended, &end)| *ended |= end);
-            if self.whole_episodes && ended.iter().all(|&e| e) {
-                break;
-            }
         }
-        rollout.cut_short =
-            self.whole_episodes && max_steps < self.num_steps && ended.contains(&false);
-        self.value_what_follows(policy, &mut rollout);
-        policy.core.settle(
-            batch,
-            &rollout.starts,
-            &rollout.ends,
-            &mut rollout.decisions,
-        );
-        Ok(rollout)
+        Ok(())
     }
 
-    fn reset_with_draws(&mut self, rng: &mut Xoshiro256PlusPlus) -> Result<(), EnvError> {
-        let options: Map<String, Value> = self
-            .draws
-            .iter()
-            .map(|draw| {
-                (
-                    draw.name.clone(),
-                    draw_log_uniform(draw.low, draw.high, rng).into(),
-                )
-            })
-            .collect();
+    /// Fills in what only the end of a rollout tells: values of what follows, and decisions of the memory.
+    pub fn close(&self, policy: &Policy, rollout: &mut Rollout) {
+        self.value_what_follows(policy, rollout);
+        let Rollout {
+            batch,
+            starts,
+            ends,
+            decisions,
+            ..
+        } = rollout;
+        policy.core.settle(*batch, starts, ends, decisions);
+    }
+
+    /// Begins a new episode in every lane with these options. The memories go on.
+    ///
+    /// # Errors
+    /// A refusal by the environment; nothing has changed then.
+    pub fn reset(&mut self, options: Map<String, Value>) -> Result<(), EnvError> {
         self.state.observations = self
             .env
             .reset(&ResetRequest {
@@ -396,7 +476,7 @@ impl Source for Collector<'_> {
         rng: &mut Xoshiro256PlusPlus,
         max_steps: usize,
     ) -> Result<Rollout, EnvError> {
-        self.play(policy, Chooser::Decider(behaviour), rng, max_steps)
+        self.play_all(policy, Chooser::Decider(behaviour), rng, max_steps)
     }
 
     fn state(&self) -> &CollectorState {
@@ -425,6 +505,15 @@ impl Source for Collector<'_> {
         self.encode();
         Ok(())
     }
+}
+
+/// Draws the options that all lanes are reset with before a rollout; `None` where there are none to draw.
+pub fn drawn(draws: &[OptionDraw], rng: &mut Xoshiro256PlusPlus) -> Option<Map<String, Value>> {
+    let mut option = |draw: &OptionDraw| {
+        let drawn = draw_log_uniform(draw.low, draw.high, rng);
+        (draw.name.clone(), drawn.into())
+    };
+    (!draws.is_empty()).then(|| draws.iter().map(&mut option).collect())
 }
 
 /// Draws a whole number from `low..=high` whose logarithm is uniform.

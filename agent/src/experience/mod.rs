@@ -18,7 +18,7 @@ mod source;
 mod state;
 
 pub use self::behaviour::Behaviour;
-pub use self::collector::{Collection, CollectionOverrides, Collector};
+pub use self::collector::{Collection, CollectionOverrides, Collector, Limits, drawn};
 pub use self::dataset::{Dataset, RecordedEpisode};
 pub use self::guest::{Guest, GuestState};
 pub use self::hindsight::Goals;
@@ -26,5 +26,5 @@ pub use self::playback::{Playback, Recording};
 pub use self::recorder::{OpenEpisodes, Recorder};
 pub use self::replay::{EpisodeBatch, Replay, Sequence, StoredStates};
 pub use self::rollout::{CutOff, Episode, Rollout};
-pub use self::source::Source;
+pub use self::source::{Source, Spent};
 pub use self::state::CollectorState;

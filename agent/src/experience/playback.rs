@@ -215,7 +215,7 @@ impl Source for Recording<'_> {
         max_steps: usize,
     ) -> Result<Rollout, EnvError> {
         self.collector
-            .play(policy, Chooser::Recording, rng, max_steps)
+            .play_all(policy, Chooser::Recording, rng, max_steps)
     }
 
     fn state(&self) -> &CollectorState {

@@ -8,6 +8,17 @@ use crate::experience::rollout::Rollout;
 use crate::experience::state::CollectorState;
 use crate::policy::Policy;
 
+/// How the time of collecting a rollout was spent, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Playing; of several workers the mean.
+    pub collecting: f64,
+    /// Packing, sending and unpacking what workers need and answer; of several the mean.
+    pub carrying: f64,
+    /// Waiting for the slowest of several workers; the mean.
+    pub waiting: f64,
+}
+
 /// A source of experience: environments that are played, or a recording.
 ///
 /// Learners that keep experience for later ([`Replay`](crate::experience::Replay)) read the same rollouts as others.
@@ -30,6 +41,11 @@ pub trait Source {
         rng: &mut Xoshiro256PlusPlus,
         max_steps: usize,
     ) -> Result<Rollout, EnvError>;
+
+    /// Returns how the last rollout's time was spent, where that is more than playing.
+    fn spent(&self) -> Option<Spent> {
+        None
+    }
 
     /// Returns the state of the lanes.
     fn state(&self) -> &CollectorState;

@@ -1,5 +1,7 @@
 //! The state of lanes between two rollouts.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::experience::guest::GuestState;
@@ -9,7 +11,7 @@ use crate::policy::lanes::Lanes;
 use crate::seeds::LaneGenerators;
 
 /// Everything that lasts from one rollout to the next, and goes into a checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Saved", into = "Saved")]
 pub struct CollectorState {
     /// Current observations, `[batch, flat_size]`.
@@ -24,6 +26,62 @@ pub struct CollectorState {
     pub guest: Option<GuestState>,
     /// Undiscounted returns of the episodes so far, `[batch]`.
     pub(super) returns: Vec<f64>,
+}
+
+impl CollectorState {
+    /// Number of lanes.
+    pub fn batch(&self) -> usize {
+        self.lanes.batch()
+    }
+
+    /// Puts lanes side by side. Guests are left out.
+    pub fn join(parts: &[Self]) -> Self {
+        fn all<T: Clone>(parts: &[CollectorState], of: impl Fn(&CollectorState) -> &[T]) -> Vec<T> {
+            parts.iter().flat_map(|part| of(part).to_vec()).collect()
+        }
+        let memories: Vec<&State> = parts.iter().map(|part| &part.lanes.memory).collect();
+        Self {
+            observations: all(parts, |part| &part.observations),
+            starts: all(parts, |part| &part.starts),
+            lanes: Lanes {
+                memory: State::join(&memories),
+                history: LaneHistory {
+                    ages: all(parts, |part| &part.lanes.history.ages),
+                    actions: all(parts, |part| &part.lanes.history.actions),
+                    rewards: all(parts, |part| &part.lanes.history.rewards),
+                },
+            },
+            generators: LaneGenerators::join(parts.iter().map(|part| &part.generators)),
+            guest: None,
+            returns: all(parts, |part| &part.returns),
+        }
+    }
+
+    /// Returns some lanes next to each other, without a guest.
+    pub fn part(&self, lanes: Range<usize>) -> Self {
+        fn some<T: Clone>(all: &[T], batch: usize, lanes: &Range<usize>) -> Vec<T> {
+            let width = all.len() / batch.max(1);
+            all[lanes.start * width..lanes.end * width].to_vec()
+        }
+        let batch = self.batch();
+        let history = &self.lanes.history;
+        let numbers: Vec<usize> = lanes.clone().collect();
+        Self {
+            observations: some(&self.observations, batch, &lanes),
+            starts: some(&self.starts, batch, &lanes),
+            lanes: Lanes {
+                memory: self.lanes.memory.gather(&numbers),
+                history: LaneHistory {
+                    ages: some(&history.ages, batch, &lanes),
+                    actions: some(&history.actions, batch, &lanes),
+                    rewards: some(&history.rewards, batch, &lanes),
+                },
+            },
+            generators: self.generators.part(lanes.clone()),
+            guest: None,
+            returns: some(&self.returns, batch, &lanes),
+        }
+    }
 }
 
 /// A [`CollectorState`] as it stands in checkpoints.

@@ -33,7 +33,7 @@ impl Array {
 
 /// The state of a memory for a number of lanes. Its arrays mean what the core that made it says; saving, restoring and
 /// choosing lanes need not know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     rows: usize,
     /// The quantities, in an order that the core fixes.
@@ -53,6 +53,12 @@ impl State {
     /// Number of lanes.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Returns whether every array has as many numbers as its width says: what was sent need not.
+    pub fn is_whole(&self) -> bool {
+        let mut arrays = self.arrays.iter();
+        arrays.all(|array| Some(array.data.len()) == self.rows.checked_mul(array.width))
     }
 
     /// Bytes of one lane.
@@ -77,6 +83,27 @@ impl State {
         Self {
             rows: lanes.len(),
             arrays,
+        }
+    }
+
+    /// The lanes of several states of the same core, one after the other. An array that is empty in some of them, because no
+    /// lane there needs it, counts as zeros.
+    pub fn join(parts: &[&Self]) -> Self {
+        let arrays = parts.first().map_or(0, |part| part.arrays.len());
+        let joined = (0..arrays).map(|array| {
+            let widths = parts.iter().map(|part| part.arrays[array].width);
+            let width = widths.max().unwrap_or(0);
+            let mut data = Vec::new();
+            for part in parts {
+                let filled = data.len() + part.rows * width;
+                data.extend_from_slice(&part.arrays[array].data);
+                data.resize(filled, 0.0);
+            }
+            Array { width, data }
+        });
+        Self {
+            rows: parts.iter().map(|part| part.rows).sum(),
+            arrays: joined.collect(),
         }
     }
 

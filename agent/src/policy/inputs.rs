@@ -44,7 +44,7 @@ pub struct InputEncoder {
 const MAX_CUE_CLASSES: usize = 256;
 
 /// State of each lane that the optional inputs read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneHistory {
     /// Steps so far in the episode, `[lanes]`.
     pub ages: Vec<u32>,

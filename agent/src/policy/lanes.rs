@@ -9,7 +9,7 @@ use crate::seeds::LaneGenerators;
 use crate::spaces::actions::Choice;
 
 /// State of an agent's lanes from step to step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lanes {
     /// The memory of every lane.
     pub memory: State,
