@@ -15,6 +15,7 @@ mod serve;
 mod server;
 mod train;
 mod values;
+mod worker;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Command {
     Export(export::ExportArgs),
     #[cfg(feature = "serve")]
     Serve(Box<serve::ServeArgs>),
+    #[command(hide = true)]
+    Worker(worker::WorkerArgs),
 }
 
 /// Parses the arguments, does what they ask for, and says in a line why it could not be done.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&args),
+        Command::Worker(args) => worker::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         tell(&format!("error: {}", error.to_string().trim_end()));

@@ -23,7 +23,7 @@ pub struct ServerArgs {
     pub server: Vec<String>,
     /// File with the bearer token that these servers ask for [default: the variable STRATEGIC_MEMORY_TOKEN]
     #[arg(long, value_name = "FILE", requires = "server")]
-    token_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
     /// Seconds to keep retrying an unresponsive server
     #[arg(long, value_name = "S", default_value_t = RetryPolicy::default().give_up_after.as_secs())]
     give_up_after_s: u64,
@@ -134,7 +134,7 @@ impl Servers {
 
 /// Starts a server on a free port of this machine, on a thread of its own, until the program ends; returns its URL.
 #[cfg(feature = "embedded-server")]
-fn start_embedded(allow_oracle: bool) -> anyhow::Result<String> {
+pub fn start_embedded(allow_oracle: bool) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -156,7 +156,7 @@ fn start_embedded(allow_oracle: bool) -> anyhow::Result<String> {
 }
 
 #[cfg(not(feature = "embedded-server"))]
-fn start_embedded(_allow_oracle: bool) -> anyhow::Result<String> {
+pub fn start_embedded(_allow_oracle: bool) -> anyhow::Result<String> {
     anyhow::bail!(
         "this program was built without a server of its own: say where one is with --server URL"
     )

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use agent::algorithms;
 use agent::algorithms::sections::Overrides;
 use agent::env::selection::OptionDraw;
 use agent::learner::sequence::Imitation;
 use agent::run::checkpoint::Checkpoint;
+use agent::run::collect::{self, Workers};
 use agent::run::config::TrainConfig;
 use agent::run::folder::{CONFIG, Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
@@ -20,6 +22,7 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
+use workers::{LocalPool, Pool};
 
 use super::row::Row;
 use super::server::ServerArgs;
@@ -106,6 +109,9 @@ pub struct TrainArgs {
     /// Print the outcome as a line of JSON
     #[arg(long)]
     json: bool,
+    /// Play the environments in N processes of their own: for slow ones. The result is the same to the bit
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    workers: Option<u16>,
     #[command(flatten)]
     servers: ServerArgs,
     #[command(flatten)]
@@ -125,6 +131,10 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         directory: plan.directory,
         checkpoint_interval: args.checkpoint_interval,
         earlier: plan.earlier,
+        workers: args
+            .workers
+            .map(|count| workers(count, &args.servers))
+            .transpose()?,
     };
     let mut console = Console::new(ConsoleOptions {
         progress: !args.no_progress,
@@ -139,6 +149,16 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     Ok(match end.ending {
         Ending::Interrupted => stop.exit_status().into(),
         Ending::Budget | Ending::EarlyStop => ExitCode::SUCCESS,
+    })
+}
+
+/// Returns so many workers: processes of this program. They play on the servers that were named, or on servers of their own.
+fn workers(count: u16, servers: &ServerArgs) -> anyhow::Result<Workers> {
+    let program = collect::program(super::worker::arguments(servers))?;
+    let pool = |_| -> Arc<dyn Pool + Send + Sync> { Arc::new(LocalPool::new(program.clone())) };
+    Ok(Workers {
+        pools: (0..count).map(pool).collect(),
+        servers: servers.server.clone(),
     })
 }
 

@@ -157,6 +157,12 @@ pub enum EnvError {
         /// The reason.
         detail: String,
     },
+    /// Workers that did not play as they were asked.
+    #[error("the workers: {detail}")]
+    Worker {
+        /// The reason.
+        detail: String,
+    },
     /// The player was asked to stop.
     #[error("stopped")]
     Stopped,

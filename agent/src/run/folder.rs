@@ -23,11 +23,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
+use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token, split_snapshot};
 use crate::env::{EnvError, VectorEnv};
 use crate::experience::{Collection, Playback};
 use crate::files;
+use crate::learner::sequence::Imitation;
 use crate::run::checkpoint::{Checkpoint, CheckpointError};
+use crate::run::collect::{self, Workers};
 use crate::run::config::TrainConfig;
 use crate::run::lock::{FolderLock, LockError};
 use crate::run::settings::{Settings, SettingsError, written};
@@ -62,6 +64,8 @@ pub struct Session {
     pub checkpoint_interval: Option<u64>,
     /// Treatment of a run that the folder already holds.
     pub earlier: Earlier,
+    /// Workers that play the environments; `None`: this process plays them.
+    pub workers: Option<Workers>,
 }
 
 /// Treatment of a run that a folder already holds.
@@ -135,25 +139,30 @@ impl Session {
                 true,
             ));
         }
-        let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
-            servers: self.servers.clone(),
-            token: self.token.clone(),
-            spec_id: self.config.env.spec_id.clone(),
-            kwargs: self.config.env.kwargs.clone(),
-            num_envs: self.config.hyper.get::<Collection>().num_envs,
-            retry: self.retry,
-        })?;
+        let snapshot = resume
+            .as_ref()
+            .and_then(|resume| resume.run.environment.as_deref());
+        let mut env = self.connect(snapshot)?;
         let spaces = env.spaces();
         train::input_encoder(&self.config, &spaces)?;
-        let num_envs = env.num_envs();
+        let num_envs = self.config.hyper.get::<Collection>().num_envs;
         let dataset = train::dataset(&self.config.hyper, &spaces)?;
         let playback = dataset
             .as_ref()
             .map(|dataset| Playback::new(dataset, num_envs));
         let mut playback = playback.transpose()?;
-        let origin = match &mut playback {
-            Some(playback) => Origin::Recording(playback),
-            None => Origin::Environments(&mut env),
+        let origin = match (&mut playback, &self.workers) {
+            (Some(_), Some(_)) => return Err(SessionError::RecordedForWorkers),
+            (Some(playback), None) => Origin::Recording(playback),
+            (None, None) => Origin::Environments(&mut env),
+            (None, Some(workers)) => Origin::Workers {
+                workers,
+                groups: match snapshot {
+                    Some(snapshot) => split_snapshot(snapshot).map_err(TrainError::from)?.len(),
+                    None => collect::groups(num_envs),
+                },
+                like: &mut env,
+            },
         };
         let (directory, lock) = self.occupy(early_lock)?;
         if let Some(warning) = lock.warning() {
@@ -162,6 +171,27 @@ impl Session {
         self.prepare(&directory, resume.is_none())?;
         let clock = Clock::start(&directory, record, resume_at);
         self.train(directory, origin, resume, clock, watcher, stop)
+    }
+
+    /// Connects the environments, held together as those of a snapshot are. Where workers play, one to ask what they are like.
+    fn connect(&self, snapshot: Option<&[u8]>) -> Result<RemoteVectorEnv, TrainError> {
+        let mut config = RemoteEnvConfig {
+            servers: self.servers.clone(),
+            token: self.token.clone(),
+            spec_id: self.config.env.spec_id.clone(),
+            kwargs: self.config.env.kwargs.clone(),
+            num_envs: self.config.hyper.get::<Collection>().num_envs,
+            retry: self.retry,
+        };
+        let is_recorded = !self.config.hyper.get::<Imitation>().dataset.is_empty();
+        Ok(match snapshot {
+            _ if self.workers.is_some() => {
+                config.num_envs = 1;
+                RemoteVectorEnv::connect(&config)?
+            }
+            Some(snapshot) if !is_recorded => RemoteVectorEnv::connect_for(&config, snapshot)?,
+            _ => RemoteVectorEnv::connect(&config)?,
+        })
     }
 
     /// Returns the locked folder of the run, which is created if it does not exist.
@@ -518,6 +548,9 @@ pub enum SessionError {
         /// The folder.
         directory: PathBuf,
     },
+    /// Workers for a run that plays nothing.
+    #[error("the run learns from recorded episodes: there is nothing that workers could play")]
+    RecordedForWorkers,
     /// Another process is at work in the folder, or it cannot be written.
     #[error(transparent)]
     Lock(#[from] LockError),

@@ -2,6 +2,7 @@
 
 mod autosave;
 pub mod checkpoint;
+pub mod collect;
 pub mod config;
 pub mod folder;
 pub mod load;

@@ -15,7 +15,8 @@ use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
 use crate::experience::minari::MinariError;
 use crate::experience::{
-    Collector, CollectorState, Dataset, Goals, Guest, Playback, Recording, Rollout, Source, minari,
+    Collection, Collector, CollectorState, Dataset, Goals, Guest, Playback, Recording, Rollout,
+    Source, Spent, minari,
 };
 use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::auxiliary::wants_cue;
@@ -23,11 +24,14 @@ use crate::learner::exploration::{Exploration, ExplorationBonuses, LearningRewar
 use crate::learner::sequence::Imitation;
 use crate::learner::stopping::Stopping;
 use crate::learner::{Diverged, Experience, Group, Learner, LearnerContext, Metrics, StateError};
+use crate::memory::sequence::Goal;
 use crate::nn::NnError;
 use crate::policy::Policy;
+use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
 use crate::run::autosave::{self, Autosave};
 use crate::run::checkpoint::{Checkpoint, CheckpointError, RunState};
+use crate::run::collect::{RemoteCollector, Workers};
 use crate::run::config::TrainConfig;
 use crate::run::load::{self, ActorError};
 use crate::run::statistics::RunStatistics;
@@ -85,6 +89,15 @@ pub enum Origin<'a> {
     Environments(&'a mut dyn VectorEnv),
     /// Recorded episodes. Nothing is played; steps count as they are learned from.
     Recording(&'a mut Playback<'a>),
+    /// Environments that workers play.
+    Workers {
+        /// The workers.
+        workers: &'a Workers,
+        /// Groups that the lanes are dealt into, as [`collect::groups`] says, or as a resumed run has them.
+        groups: usize,
+        /// An environment of the same task, which is asked what it is like and is not played.
+        like: &'a mut dyn VectorEnv,
+    },
 }
 
 /// Trains an agent by playing, from scratch or from where a checkpoint left it. Where the hyper-parameters name a dataset it
@@ -215,7 +228,40 @@ impl<'a> Origin<'a> {
         match self {
             Self::Environments(env) => *env,
             Self::Recording(playback) => *playback,
+            Self::Workers { like, .. } => *like,
         }
+    }
+
+    /// Returns why an agent cannot be trained on this, if it cannot.
+    fn refusal(
+        &self,
+        policy: &Policy,
+        hyper: &Hyperparameters,
+        guest: Option<&Guest>,
+    ) -> Option<&'static str> {
+        if !matches!(self, Self::Workers { .. }) {
+            return None;
+        }
+        let refusals = [
+            (
+                guest.is_some(),
+                "another agent plays in its place (behaviour_checkpoint), which workers do not know",
+            ),
+            (
+                policy.tables().is_some(),
+                "it learns tables, which are too large to be sent before every rollout",
+            ),
+            (
+                hyper.has::<Goal>(),
+                "the last bits of its memory go by how many environments are played side by side",
+            ),
+            (
+                policy.decider() == Decider::Oracle,
+                "the oracle plays it, and does not learn",
+            ),
+        ];
+        let reason = refusals.into_iter().find(|(refused, _)| *refused);
+        reason.map(|(_, reason)| reason)
     }
 
     fn begin(
@@ -238,8 +284,22 @@ impl<'a> Origin<'a> {
                 let seeds = seeds(playback.num_envs());
                 Box::new(Recording::begin(playback, encoder, policy, hyper, seeds)?)
             }
+            Self::Workers {
+                workers, groups, ..
+            } => Box::new(RemoteCollector::begin(
+                workers, groups, config, encoder, policy,
+            )?),
         })
     }
+}
+
+/// Records how the time of an update was spent.
+fn put_times(record: &mut LogRecord, spent: Spent, learning: Duration) {
+    let times = record.section("time");
+    times.put_wall_clock("collecting_s", spent.collecting);
+    times.put_wall_clock("carrying_s", spent.carrying);
+    times.put_wall_clock("waiting_s", spent.waiting);
+    times.put_wall_clock("learning_s", learning.as_secs_f64());
 }
 
 struct Trainer<'a> {
@@ -308,8 +368,11 @@ impl<'a> Trainer<'a> {
         let env = origin.env();
         let solved_threshold = env.solved_threshold()?;
         let spaces = env.spaces();
-        let num_envs = env.num_envs();
         let hyper = &config.hyper;
+        let num_envs = match &origin {
+            Origin::Workers { .. } => hyper.get::<Collection>().num_envs,
+            Origin::Environments(_) | Origin::Recording(_) => origin.env().num_envs(),
+        };
         let encoder = input_encoder(config, &spaces)?;
         // The order of the draws decides the weights: policy, learner, exploration.
         let mut rng = seeds::generator(config.seed, Role::Agent);
@@ -329,6 +392,9 @@ impl<'a> Trainer<'a> {
             &mut rng,
         );
         let guest = guest(hyper, &spaces)?;
+        if let Some(reason) = origin.refusal(&policy, hyper, guest.as_ref()) {
+            return Err(TrainError::Workers(reason));
+        }
         let source = origin.begin(config, encoder, &policy, guest)?;
         Ok(Self {
             config: config.clone(),
@@ -386,7 +452,12 @@ impl<'a> Trainer<'a> {
             if let Some(ending) = self.ending(stop) {
                 break ending;
             }
+            let began = Instant::now();
             let rollout = self.collect()?;
+            let spent = self.source.spent().unwrap_or_else(|| Spent {
+                collecting: began.elapsed().as_secs_f64(),
+                ..Spent::default()
+            });
             if self.record(&rollout) == Verdict::Solved {
                 // There is no update: the weights that solved the task are the ones to keep.
                 break Ending::EarlyStop;
@@ -395,7 +466,9 @@ impl<'a> Trainer<'a> {
                 // The budget ended in the middle of the episodes, so there is no outcome to learn from.
                 break Ending::Budget;
             }
-            let record = self.learn(&rollout)?;
+            let began = Instant::now();
+            let mut record = self.learn(&rollout)?;
+            put_times(&mut record, spent, began.elapsed());
             monitor.update(&self.progress(), &record)?;
             self.save_if_due(saving, monitor)?;
         };
@@ -683,6 +756,9 @@ pub enum TrainError {
     /// The recorded episodes.
     #[error("dataset: {0}")]
     Dataset(#[from] MinariError),
+    /// An agent that workers cannot play.
+    #[error("workers cannot play this agent: {0}")]
+    Workers(&'static str),
     /// The losses.
     #[error(transparent)]
     Diverged(#[from] Diverged),

@@ -198,6 +198,7 @@ impl OurContender {
                 (config.total_timesteps / CHECKPOINTS).max(MIN_CHECKPOINT_INTERVAL),
             ),
             earlier: Earlier::ResumeIfAny,
+            workers: None,
         };
         let ended = session.run(&mut Bar(progress), stop).map_err(failed)?;
         match ended.ending {

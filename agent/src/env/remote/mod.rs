@@ -73,6 +73,26 @@ impl RemoteVectorEnv {
     /// # Errors
     /// What a server refused, or that it could not be reached.
     pub fn connect(config: &RemoteEnvConfig) -> Result<Self, EnvError> {
+        Self::connect_parts(config, config.servers.len())
+    }
+
+    /// As [`RemoteVectorEnv::connect`], held together as those of a snapshot are, so that it can be restored on any number of
+    /// servers.
+    ///
+    /// # Errors
+    /// As [`RemoteVectorEnv::connect`], and for a snapshot that cannot be of so many environments.
+    pub fn connect_for(config: &RemoteEnvConfig, snapshot: &[u8]) -> Result<Self, EnvError> {
+        let parts = split_snapshot(snapshot)?.len();
+        if !(1..=config.num_envs).contains(&parts) {
+            return Err(EnvError::Protocol {
+                url: "a snapshot".into(),
+                detail: format!("it has {parts} parts for {} environments", config.num_envs),
+            });
+        }
+        Self::connect_parts(config, parts)
+    }
+
+    fn connect_parts(config: &RemoteEnvConfig, parts: usize) -> Result<Self, EnvError> {
         assert!(!config.servers.is_empty(), "at least one server");
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -86,11 +106,12 @@ impl RemoteVectorEnv {
             url: config.servers[0].clone(),
             detail: error.to_string(),
         })?;
-        let servers = config.servers.len().min(config.num_envs);
+        let parts = parts.min(config.num_envs);
         let mut shards = Vec::new();
         let mut described = None;
-        for (i, server) in config.servers[..servers].iter().enumerate() {
-            let lanes = i * config.num_envs / servers..(i + 1) * config.num_envs / servers;
+        for i in 0..parts {
+            let server = &config.servers[i % config.servers.len()];
+            let lanes = i * config.num_envs / parts..(i + 1) * config.num_envs / parts;
             let (shard, description) =
                 runtime.block_on(create(&connection, server, config, lanes))?;
             described = Some(description);
@@ -440,6 +461,28 @@ impl Drop for RemoteVectorEnv {
             self.runtime.block_on(self.connection.close(&shard.url));
         }
     }
+}
+
+/// Puts snapshots of environments together as one of all of them.
+///
+/// # Errors
+/// [`EnvError::Protocol`] for bytes that are no snapshot.
+pub fn join_snapshots(parts: &[Vec<u8>]) -> Result<Vec<u8>, EnvError> {
+    let mut all: Vec<Snapshot> = Vec::new();
+    for part in parts {
+        all.extend(decode::<Vec<Snapshot>>("a snapshot", part)?);
+    }
+    Ok(Encoding::MessagePack.encode(&all))
+}
+
+/// Takes a snapshot apart into those of environments that are held together.
+///
+/// # Errors
+/// As [`join_snapshots`].
+pub fn split_snapshot(snapshot: &[u8]) -> Result<Vec<Vec<u8>>, EnvError> {
+    let all: Vec<Snapshot> = decode("a snapshot", snapshot)?;
+    let alone = |snapshot| Encoding::MessagePack.encode(&[snapshot]);
+    Ok(all.into_iter().map(alone).collect())
 }
 
 fn decode<T: DeserializeOwned>(url: &str, bytes: &[u8]) -> Result<T, EnvError> {

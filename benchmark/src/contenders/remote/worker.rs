@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use agent::run::collect::program;
 use agent::run::train::LATEST;
 use env_server::ServerConfig;
-use sha2::{Digest as _, Sha256};
-use workers::{Ended, Hello, LocalPool, PROTOCOL, Parts, Program, Request};
+use workers::{Ended, Hello, LocalPool, Parts, Request};
 
 use super::bodies::{Folder, JobCall, JobDone};
 use crate::contenders::ours::{OurContender, asks_the_oracle};
@@ -26,13 +26,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the program's file cannot be read.
 pub fn hello() -> io::Result<Hello> {
-    let digest = Sha256::digest(std::fs::read(program())?);
-    Ok(Hello {
-        protocol: PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        program: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-        cpu: agent::nn::cpu_class(),
-    })
+    Ok(program(Vec::new())?.hello)
 }
 
 /// Returns a pool of processes of this program.
@@ -40,19 +34,7 @@ pub fn hello() -> io::Result<Hello> {
 /// # Errors
 /// When the program's file cannot be read.
 pub fn pool() -> io::Result<LocalPool> {
-    Ok(LocalPool::new(Program {
-        path: program(),
-        arguments: vec!["worker".into()],
-        hello: hello()?,
-    }))
-}
-
-/// Returns the file of this program. On Linux, replacing the file does not change it.
-fn program() -> PathBuf {
-    if cfg!(target_os = "linux") {
-        return PathBuf::from("/proc/self/exe");
-    }
-    std::env::current_exe().unwrap_or_default()
+    Ok(LocalPool::new(program(vec!["worker".into()])?))
 }
 
 /// Runs the job of a call in a temporary folder. Sends its progress, and the folder with each new

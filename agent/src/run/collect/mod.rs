@@ -1,0 +1,61 @@
+//! Rollouts that are played in other processes: [`RemoteCollector`] asks the workers of pools for its parts, and [`Worker`]
+//! answers. The result is the same to the bit as in one process, whichever worker plays which part, and whichever dies.
+//!
+//! Lanes are dealt into *groups*, whose number does not depend on that of the workers. A call says where a group is, with
+//! which weights it is to be played and how far; the answer is its part of the rollout, and where it is then. The caller
+//! keeps all that a call needs, so any worker can answer it. What a worker still holds is named by its hash instead of
+//! being sent again.
+
+mod call;
+mod source;
+mod worker;
+
+use std::ffi::OsString;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+use workers::{Hello, PROTOCOL, Program};
+
+pub use self::call::NAME;
+pub use self::source::{RemoteCollector, Workers};
+pub use self::worker::Worker;
+
+/// Groups of a new run, as far as it has lanes: as many as workers were found to pay, with no more environments and calls
+/// than that.
+const GROUPS: usize = 16;
+
+/// Returns the number of groups of a new run with so many lanes.
+pub fn groups(num_envs: usize) -> usize {
+    num_envs.clamp(1, GROUPS)
+}
+
+/// Returns the lanes of a group.
+fn lanes_of(group: usize, groups: usize, num_envs: usize) -> Range<usize> {
+    group * num_envs / groups..(group + 1) * num_envs / groups
+}
+
+/// Returns this program as one whose processes are workers when they are started with these arguments.
+///
+/// # Errors
+/// When the program's file cannot be read.
+pub fn program(arguments: Vec<OsString>) -> io::Result<Program> {
+    // On Linux, replacing the program's file does not change this one.
+    let path = match cfg!(target_os = "linux") {
+        true => PathBuf::from("/proc/self/exe"),
+        false => std::env::current_exe().unwrap_or_default(),
+    };
+    let digest = Sha256::digest(std::fs::read(&path)?);
+    let hello = Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        program: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        cpu: crate::nn::cpu_class(),
+    };
+    Ok(Program {
+        path,
+        arguments,
+        hello,
+    })
+}

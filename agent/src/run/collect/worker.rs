@@ -1,0 +1,299 @@
+//! The worker's side: plays groups of lanes, and holds what it may need again.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::call::{Answer, Call, Id, Manner, Place, Run, Weights, decode, encode, id_of};
+use super::{NAME, lanes_of};
+use crate::algorithms;
+use crate::env::VectorEnv;
+use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
+use crate::experience::{Collection, Collector, CollectorState, Limits, Rollout};
+use crate::policy::Policy;
+use crate::policy::inputs::InputEncoder;
+use crate::run::config::TrainConfig;
+use crate::run::train::input_encoder;
+use crate::seeds::{self, LaneSeeds, Role};
+
+/// Answers calls of runs, one run at a time.
+pub struct Worker {
+    start_server: Box<dyn Fn() -> Result<String, String>>,
+    /// Where environments are played.
+    site: Site,
+    current: Option<Current>,
+}
+
+/// Environment servers, where a run names none, and the token for those that it names.
+struct Site {
+    own: Option<String>,
+    token: Option<Token>,
+}
+
+/// The run that is played.
+struct Current {
+    id: Id,
+    run: Run,
+    config: TrainConfig,
+    /// Known once its spaces are.
+    agent: Option<Agent>,
+    groups: HashMap<usize, Held>,
+}
+
+struct Agent {
+    encoder: InputEncoder,
+    policy: Policy,
+    /// Whose weights it has.
+    weights: Option<Id>,
+}
+
+/// A group that is held.
+struct Held {
+    env: RemoteVectorEnv,
+    /// Where it was when its rollout was begun; without one, where it is.
+    base: Id,
+    state: CollectorState,
+    /// A rollout that was begun with these weights and in this manner.
+    open: Option<(Id, Manner, Rollout)>,
+}
+
+impl Worker {
+    /// A worker that holds nothing. `start_server` starts an environment server of its own and returns the URL; `token` is for
+    /// the servers that calls name.
+    pub fn new(
+        start_server: impl Fn() -> Result<String, String> + 'static,
+        token: Option<Token>,
+    ) -> Self {
+        Self {
+            start_server: Box::new(start_server),
+            site: Site { own: None, token },
+            current: None,
+        }
+    }
+
+    /// Answers the call of this name and body.
+    ///
+    /// # Errors
+    /// The reason why it has no result.
+    pub fn answer(&mut self, name: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+        if name != NAME {
+            return Err(format!("there is no call {name:?}"));
+        }
+        let call: Call = decode("the call", body)?;
+        if self.current.as_ref().map(|current| current.id) != Some(call.run.id) {
+            let Some(bytes) = call.run.checked()? else {
+                return Ok(encode(&Answer::Missing));
+            };
+            self.current = Some(Current::new(call.run.id, decode("its run", bytes)?)?);
+        }
+        let Some(current) = &mut self.current else {
+            return Ok(encode(&Answer::Missing));
+        };
+        if current.run.servers.is_empty() && self.site.own.is_none() {
+            self.site.own = Some((self.start_server)()?);
+        }
+        let answer = current.answer(&call, &self.site)?;
+        Ok(encode(&answer.unwrap_or(Answer::Missing)))
+    }
+}
+
+impl Current {
+    fn new(id: Id, run: Run) -> Result<Self, String> {
+        let config = run.config()?;
+        let num_envs = config.hyper.get::<Collection>().num_envs;
+        if !(1..=num_envs).contains(&run.groups) {
+            let groups = run.groups;
+            return Err(format!(
+                "{num_envs} lanes cannot be dealt into {groups} groups"
+            ));
+        }
+        Ok(Self {
+            id,
+            run,
+            config,
+            agent: None,
+            groups: HashMap::new(),
+        })
+    }
+
+    /// Returns nothing where the call leaves out what is not held. A group whose call fails is no longer held.
+    fn answer(&mut self, call: &Call, site: &Site) -> Result<Option<Answer>, String> {
+        if call.group >= self.run.groups {
+            return Err(format!("there is no group {}", call.group));
+        }
+        let held = match self.groups.remove(&call.group) {
+            Some(held) if held.can_go_on(call) => held,
+            held => match call.place.checked()? {
+                Some(place) => self.put(call, place, held.map(|held| held.env), site)?,
+                None => return Ok(None),
+            },
+        };
+        let mut held = held;
+        let answer = match self.agent_with(call, &held.env)? {
+            Some(agent) => Some(held.play(call, agent)?),
+            None => None,
+        };
+        self.groups.insert(call.group, held);
+        Ok(answer)
+    }
+
+    /// Puts a group at a place, in its environments or in new ones. An empty place is the beginning of the run.
+    fn put(
+        &mut self,
+        call: &Call,
+        place: &[u8],
+        env: Option<RemoteVectorEnv>,
+        site: &Site,
+    ) -> Result<Held, String> {
+        let num_envs = self.config.hyper.get::<Collection>().num_envs;
+        let lanes = lanes_of(call.group, self.run.groups, num_envs);
+        let mut env = match env {
+            Some(env) => env,
+            None => self.connect(call.group, lanes.len(), site)?,
+        };
+        let state = if place.is_empty() {
+            self.agent_with(call, &env)?;
+            let Some(Agent {
+                encoder, policy, ..
+            }) = &self.agent
+            else {
+                return Err("no agent".into());
+            };
+            let hyper = &self.config.hyper;
+            let seeds = LaneSeeds::training(self.config.seed, lanes);
+            let encoder = encoder.clone();
+            let begun = Collector::begin(&mut env, encoder, policy, hyper, &[], seeds);
+            begun.map_err(|error| error.to_string())?.into_state()
+        } else {
+            let Place { snapshot, state } = decode("its place", place)?;
+            if state.lanes.batch() != lanes.len() || state.generators.len() != lanes.len() {
+                return Err("its place is one of other lanes".into());
+            }
+            env.restore(&snapshot).map_err(|error| error.to_string())?;
+            state
+        };
+        Ok(Held {
+            env,
+            base: call.place.id,
+            state,
+            open: None,
+        })
+    }
+
+    fn connect(&self, group: usize, lanes: usize, site: &Site) -> Result<RemoteVectorEnv, String> {
+        let named = &self.run.servers;
+        let (server, token) = match named.is_empty() {
+            true => (site.own.clone(), None),
+            false => (Some(named[group % named.len()].clone()), site.token.clone()),
+        };
+        let connected = RemoteVectorEnv::connect(&RemoteEnvConfig {
+            servers: server.into_iter().collect(),
+            token,
+            spec_id: self.config.env.spec_id.clone(),
+            kwargs: self.config.env.kwargs.clone(),
+            num_envs: lanes,
+            retry: RetryPolicy::default(),
+        });
+        connected.map_err(|error| error.to_string())
+    }
+
+    /// Returns the agent with the weights of a call; nothing if they are not known.
+    fn agent_with(
+        &mut self,
+        call: &Call,
+        env: &RemoteVectorEnv,
+    ) -> Result<Option<(&Agent, &TrainConfig)>, String> {
+        if self.agent.is_none() {
+            let text = |error: &dyn std::fmt::Display| error.to_string();
+            let encoder =
+                input_encoder(&self.config, &env.spaces()).map_err(|error| text(&error))?;
+            let row = algorithms::find(&self.config.algorithm).map_err(|error| text(&error))?;
+            let mut rng = seeds::generator(self.config.seed, Role::Agent);
+            let policy = row.policy(&self.config.hyper, &encoder, &mut rng);
+            self.agent = Some(Agent {
+                encoder,
+                policy,
+                weights: None,
+            });
+        }
+        let Some(agent) = &mut self.agent else {
+            return Ok(None);
+        };
+        if agent.weights != Some(call.weights.id) {
+            let Some(bytes) = call.weights.checked()? else {
+                return Ok(None);
+            };
+            let weights: Weights = decode("its weights", bytes)?;
+            weights.put_into(&mut agent.policy)?;
+            agent.weights = Some(call.weights.id);
+        }
+        Ok(Some((agent, &self.config)))
+    }
+}
+
+impl Held {
+    /// Returns whether the call begins where the group is, or asks for more of the rollout that was begun.
+    fn can_go_on(&self, call: &Call) -> bool {
+        self.base == call.place.id
+            && self.open.as_ref().is_none_or(|(weights, manner, open)| {
+                *weights == call.weights.id
+                    && *manner == call.manner
+                    && open.steps <= call.steps
+                    && !call.until_all_ended
+            })
+    }
+
+    fn play(
+        &mut self,
+        call: &Call,
+        (agent, config): (&Agent, &TrainConfig),
+    ) -> Result<Answer, String> {
+        let began = Instant::now();
+        let seconds = |began: Instant| began.elapsed().as_secs_f64();
+        let Agent {
+            encoder, policy, ..
+        } = agent;
+        let (encoder, hyper) = (encoder.clone(), &config.hyper);
+        let state = self.state.clone();
+        let mut collector = Collector::at(&mut self.env, encoder, hyper, &[], state);
+        let mut rollout = None;
+        if call.steps > 0 {
+            let mut open = match self.open.take() {
+                Some((_, _, open)) => open,
+                None => {
+                    if let Some(options) = &call.manner.options {
+                        let reset = collector.reset(options.clone());
+                        reset.map_err(|error| error.to_string())?;
+                    }
+                    collector.open(policy)
+                }
+            };
+            let mut limits = Limits::exactly(call.steps);
+            limits.until_all_ended = call.until_all_ended;
+            let played = collector.play(policy, call.manner.behaviour, &mut open, limits);
+            played.map_err(|error| error.to_string())?;
+            if call.until_all_ended {
+                let steps = open.steps;
+                self.state = collector.into_state();
+                self.open = Some((call.weights.id, call.manner.clone(), open));
+                return Ok(Answer::Ended {
+                    steps,
+                    seconds: seconds(began),
+                });
+            }
+            collector.close(policy, &mut open);
+            rollout = Some(Box::new(open));
+        }
+        self.state = collector.into_state();
+        let snapshot = self.env.snapshot().map_err(|error| {
+            format!("workers need environments whose state can be saved: {error}")
+        })?;
+        let state = self.state.clone();
+        let place = encode(&Place { snapshot, state });
+        self.base = id_of(&place);
+        Ok(Answer::Played {
+            rollout,
+            place,
+            seconds: seconds(began),
+        })
+    }
+}
