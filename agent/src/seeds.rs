@@ -49,8 +49,8 @@ pub fn generator(seed: u64, role: Role) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::from_seed(digest(seed, role))
 }
 
-/// What lanes that learn draw their actions and the noise of their memories from. Each has a generator of its own: what it
-/// draws depends neither on the lanes beside it nor on the process that plays it.
+/// Generators of lanes that learn, for their actions and the noise of their memories. Each lane has its own, so its draws depend
+/// neither on the other lanes nor on the process that plays it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneGenerators {
     /// Number of the first lane among all lanes of the run.
@@ -112,7 +112,7 @@ impl LaneGenerators {
     }
 }
 
-/// What lanes that learn begin with.
+/// The beginning of lanes that learn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneSeeds {
     /// Seeds of their environments.

@@ -225,7 +225,7 @@ fn draws_and_whole_episodes_are_the_same_by_workers() {
     assert_equal(&trained.checkpoint, &expected, "draws");
 }
 
-/// A run goes on by any number of workers, and in one process, from where workers left it.
+/// Other workers resume a run of workers, and so does one process.
 #[test]
 fn a_run_of_workers_is_resumed_by_others_and_by_one_process() {
     let server = support::environments();

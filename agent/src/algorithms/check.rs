@@ -193,7 +193,7 @@ fn rows_that_learn_by_ppo_play_numbers() {
     }
 }
 
-/// What a lane computes and draws is the same to the bit alone and beside any number of others, at sizes that fill the widths
+/// A lane computes and draws the same bits alone and among any number of others, at sizes that fill the widths
 /// of the kernels and at others. Sequence models are the exception: what they compute differs in the last bits.
 #[test]
 fn a_lane_is_the_same_among_any_number_of_others() {
@@ -372,7 +372,7 @@ impl Subject {
         (features, decisions)
     }
 
-    /// Plays some of any number of lanes, which see the same whoever plays them. Returns the bits of all that each computed and
+    /// Plays some of any number of lanes. Each sees the same whether others are played or not. Returns the bits of all that each computed and
     /// drew, and of its state then.
     fn played(&self, lanes: std::ops::Range<usize>) -> Vec<Vec<u32>> {
         let Policy { core, params, .. } = &self.policy;
@@ -492,7 +492,7 @@ impl Experience {
     }
 }
 
-/// What the lanes draw from.
+/// Generators of the lanes.
 fn noise(seed: u64) -> LaneGenerators {
     LaneGenerators::new(seed, 0..LANES)
 }

@@ -235,7 +235,7 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Fills in what only the end of a rollout tells: values of what follows, and decisions of the memory.
+    /// Ends a rollout: fills in the values of what follows, and completes the decisions of the memory.
     pub fn close(&self, policy: &Policy, rollout: &mut Rollout) {
         self.value_what_follows(policy, rollout);
         let Rollout {
@@ -248,7 +248,7 @@ impl<'a> Collector<'a> {
         policy.core.settle(*batch, starts, ends, decisions);
     }
 
-    /// Begins a new episode in every lane with these options. The memories go on.
+    /// Begins a new episode in every lane with these options. The memories stay.
     ///
     /// # Errors
     /// A refusal by the environment; nothing has changed then.

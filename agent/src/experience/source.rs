@@ -57,7 +57,7 @@ pub trait Source {
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError>;
 
     /// Continues from where a checkpoint left the source. Without the environments' own state the lanes stay where they are,
-    /// and only go on drawing where the checkpoint's did.
+    /// and only their generators are the checkpoint's.
     ///
     /// # Errors
     /// A refusal by the environment; nothing has changed then.

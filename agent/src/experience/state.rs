@@ -20,7 +20,7 @@ pub struct CollectorState {
     pub(super) starts: Vec<bool>,
     /// The agent's own state.
     pub lanes: Lanes,
-    /// What each lane draws from.
+    /// The generator of each lane.
     pub generators: LaneGenerators,
     /// The state of the agent that plays in its place, if one does.
     pub guest: Option<GuestState>,

@@ -88,7 +88,7 @@ pub struct Manner {
     pub options: Option<Map<String, Value>>,
 }
 
-/// What is the same in all calls of a run.
+/// The part that is the same in all calls of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {

@@ -3,8 +3,8 @@
 //!
 //! Lanes are dealt into *groups*, whose number does not depend on that of the workers. A call says where a group is, with
 //! which weights it is to be played and how far; the answer is its part of the rollout, and where it is then. The caller
-//! keeps all that a call needs, so any worker can answer it. What a worker still holds is named by its hash instead of
-//! being sent again.
+//! keeps all that a call needs, so any worker can answer it. Bytes that a worker still holds are named by their hash
+//! and not sent again.
 
 mod call;
 mod source;
@@ -36,7 +36,7 @@ fn lanes_of(group: usize, groups: usize, num_envs: usize) -> Range<usize> {
     group * num_envs / groups..(group + 1) * num_envs / groups
 }
 
-/// Returns this program as one whose processes are workers when they are started with these arguments.
+/// Returns this program, for a pool that starts its workers with these arguments.
 ///
 /// # Errors
 /// When the program's file cannot be read.

@@ -222,7 +222,7 @@ impl<'a> RemoteCollector<'a> {
 }
 
 impl Spent {
-    /// Adds a round of calls: the workers' means of what they spent playing, and of the rest of their calls.
+    /// Adds a round of calls: means over the workers, of the time they played and of the rest of their calls.
     fn add(&mut self, wall: Duration, answers: &[Answered], workers: usize) {
         let of = |answer: &Answer| match answer {
             Answer::Ended { seconds, .. } | Answer::Played { seconds, .. } => *seconds,
@@ -323,7 +323,7 @@ impl Source for RemoteCollector<'_> {
         let parts = self.played(&weights, &manner, steps)?;
         let mut rollout = Rollout::join(&self.move_to(parts));
         rollout.cut_short = limits.cut_short(&rollout);
-        // What was not spent in calls went into making and joining them.
+        // The rest went into making calls and joining their results.
         let known = self.spent.collecting + self.spent.carrying + self.spent.waiting;
         self.spent.carrying += (began.elapsed().as_secs_f64() - known).max(0.0);
         Ok(rollout)
@@ -359,7 +359,7 @@ impl Source for RemoteCollector<'_> {
         if state.generators.len() != self.batch() {
             state.generators = self.state.generators.clone();
         }
-        // Without the environments' own state only what is drawn goes on.
+        // Without the environments' own state only the generators are taken over.
         let snapshots = match snapshot {
             Some(snapshot) => split_snapshot(snapshot)?,
             None => {

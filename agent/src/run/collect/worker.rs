@@ -23,7 +23,7 @@ pub struct Worker {
     current: Option<Current>,
 }
 
-/// Environment servers, where a run names none, and the token for those that it names.
+/// The worker's own environment server, for runs that name none, and the token for others.
 struct Site {
     own: Option<String>,
     token: Option<Token>,
