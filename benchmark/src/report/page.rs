@@ -81,14 +81,10 @@ impl Page {
         config: &RunConfig,
     ) -> Result<Self, Error> {
         let colours = Colours::new(summaries);
-        let row_commits: BTreeSet<&str> = records
+        let row_commits = records.iter().map(|record| record.commit.as_str());
+        let row_cpus = records
             .iter()
-            .map(|record| record.commit.as_str())
-            .collect();
-        let row_cpus: BTreeSet<&str> = records
-            .iter()
-            .filter_map(|record| record.outcome()?.cpu.as_deref())
-            .collect();
+            .filter_map(|record| record.outcome()?.cpu.as_deref());
         let entry = |name: &String| LegendEntry {
             name: name.clone(),
             class: colours.class(name).to_owned(),
@@ -124,8 +120,8 @@ impl Page {
             fewest_seeds: seeds.min().unwrap_or(config.run.seeds as usize),
             planned_seeds: config.run.seeds,
             commit: config.run.commit.clone(),
-            row_commits: row_commits.into_iter().map(str::to_owned).collect(),
-            row_cpus: row_cpus.into_iter().map(str::to_owned).collect(),
+            row_commits: distinct(row_commits),
+            row_cpus: distinct(row_cpus),
             config_toml: config.to_toml()?,
             solved_share: fixed(100.0 * SOLVED_SCORE, 0),
             lost_share: fixed(100.0 * LOST_SCORE, 0),
@@ -157,6 +153,12 @@ impl Page {
 
 /// Returns whether some rows are not part of the run's plan: they come from commands that an
 /// earlier version did not record.
+/// Returns each text once, in order.
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let texts: BTreeSet<&str> = texts.collect();
+    texts.into_iter().map(str::to_owned).collect()
+}
+
 fn has_rows_of_others(records: &[Record], config: &RunConfig) -> bool {
     let is_planned = |record: &Record| {
         config.plan.experiments.contains(&record.experiment)
