@@ -71,6 +71,10 @@ impl Pool for Thread {
         }
         answer.map_err(CallError::Failed)
     }
+
+    fn close(&self) {}
+
+    fn kill_all(&self) {}
 }
 
 fn workers(count: usize, server: &str, lost_at: usize) -> Workers {
