@@ -49,6 +49,11 @@ impl Named {
         }
     }
 
+    /// Returns the bytes; none where only the name is there.
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.as_deref().map_or(&[], |bytes| bytes.as_slice())
+    }
+
     /// Returns the bytes, if there are any and they are those of the name.
     pub fn checked(&self) -> Result<Option<&[u8]>, String> {
         match &self.bytes {

@@ -22,8 +22,8 @@ pub use self::call::NAME;
 pub use self::source::{RemoteCollector, Workers};
 pub use self::worker::Worker;
 
-/// Groups of a new run, as far as it has lanes: as many as workers were found to pay, with no more environments and calls
-/// than that.
+/// Groups of a new run, as far as it has lanes: the most workers that a run can use. A choice; which number is fastest was not
+/// measured.
 const GROUPS: usize = 16;
 
 /// Returns the number of groups of a new run with so many lanes.

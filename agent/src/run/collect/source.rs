@@ -145,11 +145,7 @@ impl<'a> RemoteCollector<'a> {
             None => steps == 0,
         };
         let named = Named::of(place);
-        let bytes = named
-            .bytes
-            .as_deref()
-            .map_or(&[][..], |bytes| bytes.as_slice());
-        let place: Place = decode("a place", bytes).map_err(worker)?;
+        let place: Place = decode("a place", named.as_slice()).map_err(worker)?;
         if !is_whole || place.state.batch() != lanes {
             return Err(worker("a part of other lanes than were asked for"));
         }
@@ -339,11 +335,7 @@ impl Source for RemoteCollector<'_> {
 
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
         let places = self.places.iter().map(|place| {
-            let bytes = place
-                .bytes
-                .as_deref()
-                .map_or(&[][..], |bytes| bytes.as_slice());
-            let place: Place = decode("a place", bytes).map_err(worker)?;
+            let place: Place = decode("a place", place.as_slice()).map_err(worker)?;
             Ok(place.snapshot)
         });
         let snapshots = places.collect::<Result<Vec<_>, EnvError>>()?;
