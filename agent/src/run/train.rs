@@ -93,7 +93,7 @@ pub enum Origin<'a> {
     Workers {
         /// The workers.
         workers: &'a Workers,
-        /// Groups that the lanes are dealt into, as [`collect::groups`] says, or as a resumed run has them.
+        /// Groups that the lanes are dealt into, as [`super::collect::groups`] says, or as a resumed run has them.
         groups: usize,
         /// An environment of the same task, which is asked what it is like and is not played.
         like: &'a mut dyn VectorEnv,
