@@ -10,7 +10,7 @@ loop crate="agent" filter="":
     cargo check -p {{ crate }} --all-targets
     cargo test -p {{ crate }} --lib {{ filter }}
 
-# Before a commit: format, imports, links, prose, features and lints, in the dev profile
+# Before a commit: format, imports, links, prose, features, lints and documentation, in the dev profile
 check:
     cargo fmt --all --check
     scripts/check-imports
@@ -19,6 +19,7 @@ check:
     scripts/check-features
     python3 -m unittest discover --start-directory scripts/tests
     cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 # Before a push: everything; with arguments the Rust tests that they choose, e.g. `just test -p agent`
 test *arguments:
