@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -33,6 +33,8 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Up to this many lanes are built at once without going aside.
 const FEW_LANES: u64 = 64;
+/// What a timer of the runtime may be late.
+const COARSE: Duration = Duration::from_millis(2);
 
 /// The state that handlers share.
 pub(crate) struct App {
@@ -321,7 +323,7 @@ impl App {
         let lanes = u32::try_from(session.creation().num_envs()).unwrap_or(u32::MAX);
         let time = self.simulate_lane.saturating_mul(lanes);
         // Boxed: every request would otherwise have room for a timer.
-        Box::pin(tokio::time::sleep(time)).await;
+        Box::pin(wait(time)).await;
     }
 
     /// Answers a fork.
@@ -475,6 +477,16 @@ fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>)
             "environments belong to principals missing from the token file: they are kept until their leases end"
         );
     }
+}
+
+/// Waits so long. A timer of the runtime rounds up to milliseconds, which would be much beside a lane's time, so a thread
+/// sleeps for the last of them.
+async fn wait(time: Duration) {
+    let until = Instant::now() + time;
+    tokio::time::sleep(time.saturating_sub(COARSE)).await;
+    let rest = move || std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    // Fails only while the runtime ends.
+    let _ = tokio::task::spawn_blocking(rest).await;
 }
 
 /// Builds a header with the path of an environment.
