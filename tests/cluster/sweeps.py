@@ -24,13 +24,14 @@ JOBS = 24
 _EVENTS = "events.out.tfevents.*"
 """Each session of a training writes a file of this name, unlike any other's."""
 
-_PATIENCE_S = 180.0
+PATIENCE_S = 180.0
+"""Time for anything that is waited for."""
 
 
 Found = TypeVar("Found")
 
 
-def wait_for(what: str, look: Callable[[], Found | None], seconds: float = _PATIENCE_S) -> Found:
+def wait_for(what: str, look: Callable[[], Found | None], seconds: float = PATIENCE_S) -> Found:
     """Waits until `look` returns something, and returns that."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -62,11 +63,7 @@ class Sweep:
         self._process = cluster.call(
             command(folder, name, "--pool", "ray"),
             self._log,
-            # The nodes need nothing of ours: only the caller has the package.
-            {
-                "PYTHONPATH": str(ROOT / "clients" / "cluster" / "src"),
-                "STRATEGIC_MEMORY_PYTHON": sys.executable,
-            },
+            caller_environment(),
         )
 
     @property
@@ -76,7 +73,7 @@ class Sweep:
 
     def finish(self) -> float:
         """Waits for the end, and returns how long the run took, in seconds."""
-        status = self._process.wait(_PATIENCE_S)
+        status = self._process.wait(PATIENCE_S)
         assert status == 0, self.log
         return time.monotonic() - self._began
 
@@ -136,6 +133,12 @@ class Sweep:
         assert "lost its worker" not in self.log
         for job in self.folder.glob("checkpoints/*"):
             assert len(list(job.glob(_EVENTS))) == 1
+
+
+def caller_environment() -> dict[str, str]:
+    """Returns the variables of callers, which alone have the package: nodes need nothing of ours."""
+    package = ROOT / "clients" / "cluster" / "src"
+    return {"PYTHONPATH": str(package), "STRATEGIC_MEMORY_PYTHON": sys.executable}
 
 
 def command(folder: Path, name: str, *how: str) -> list[str | Path]:
