@@ -8,7 +8,13 @@ import pytest
 
 from strategic_memory_cluster import settings
 from strategic_memory_cluster.check import row, table
-from strategic_memory_cluster.cluster import Node, explain, refuse_open, warnings_about
+from strategic_memory_cluster.cluster import (
+    Node,
+    explain,
+    refuse_open,
+    refuse_other_cpus,
+    warnings_about,
+)
 from strategic_memory_cluster.settings import Refused, Target
 
 FAR = Target("10.0.0.1:6379")
@@ -43,6 +49,14 @@ def test_a_cluster_that_anybody_may_use_is_refused() -> None:
     refuse_open([opened], Target("127.0.0.1:6379"), insecure=False)
     with pytest.raises(Refused, match=r"the node b takes calls .* RAY_AUTH_MODE=token"):
         refuse_open([closed, opened], FAR, insecure=False)
+
+
+def test_another_class_of_cpu_is_refused_where_one_is_named() -> None:
+    idle = Node("c", 0, node("c", cpu="z").found)
+    refuse_other_cpus([node("a"), idle, Node("d", 2, None)], "x")
+    refuse_other_cpus([node("a"), node("b", cpu="y")], None)
+    with pytest.raises(Refused, match=r"node b has a CPU of the class y, .* needs x, .* ray stop"):
+        refuse_other_cpus([node("a"), node("b", cpu="y")], "x")
 
 
 def test_errors_of_ray_are_said_with_the_line_that_fixes_them() -> None:

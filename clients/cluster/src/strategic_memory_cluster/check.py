@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 import sys
 from typing import Any
 
-from . import settings
+from . import settings, start
 from .settings import Refused
 
 
-def run_check(wait_s: float, insecure: bool) -> int:
+def run_check(args: argparse.Namespace) -> int:
     """Prints what a run would find; returns 1 if it would be refused."""
     try:
-        settings.check_installed()
-        target = settings.find()
-        settings.prepare(target)
-        from .cluster import connect
-
-        cluster = connect(target, None, wait_s, insecure)
-    except (Refused, ImportError, OSError) as error:
+        target, cluster = start.connect(args, None)
+    except Refused as error:
         print(f"a run would be refused: {error}", file=sys.stderr)
         return 1
     print(f"cluster  {target.address or 'a Ray of its own, on this machine'}")

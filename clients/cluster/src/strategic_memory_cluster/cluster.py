@@ -55,9 +55,21 @@ class Cluster:
         return sum(node.slots for node in self.nodes)
 
 
-def connect(target: Target, program: Path | None, wait_s: float, insecure: bool) -> Cluster:
+@dataclass(frozen=True)
+class Wanted:
+    """What a run wants of a cluster."""
+
+    wait_s: float
+    """Time for a CPU to become free."""
+    insecure: bool
+    """Whether anybody may use it."""
+    cpu: str | None
+    """The class of all CPUs; nothing if they may differ."""
+
+
+def connect(target: Target, program: Path | None, wanted: Wanted) -> Cluster:
     """Connects, and looks at every node; `Refused` if a run would not work."""
-    if not (target.is_local or insecure or os.environ.get("RAY_AUTH_MODE") == "token"):
+    if not (target.is_local or wanted.insecure or os.environ.get("RAY_AUTH_MODE") == "token"):
         raise Refused(_open_door(f"the cluster at {target.address}"))
     import strategic_memory_cluster
 
@@ -66,10 +78,11 @@ def connect(target: Target, program: Path | None, wait_s: float, insecure: bool)
     shipped = None
     if program is not None:
         content = program.read_bytes()
-        shipped = Program(programs.digest(content), [ray.put(content)])
-    _wait_for_slot(wait_s)
+        shipped = Program(programs.digest(content), [ray.put(content)], wanted.cpu)
+    _wait_for_slot(wanted.wait_s)
     found = _look(shipped)
-    refuse_open(found, target, insecure)
+    refuse_open(found, target, wanted.insecure)
+    refuse_other_cpus(found, wanted.cpu)
     usable = [node for node in found if node.found and not node.found["problem"]]
     if not sum(node.slots for node in usable):
         reasons = "; ".join(_problem(node) for node in found if node.slots) or "none has a CPU"
@@ -86,6 +99,17 @@ def refuse_open(found: Iterable[Node], target: Target, insecure: bool) -> None:
     for node in found:
         if node.found and node.found["settings"].get("RAY_AUTH_MODE") != "token":
             raise Refused(_open_door(f"the node {node.name}"))
+
+
+def refuse_other_cpus(found: Iterable[Node], wanted: str | None) -> None:
+    """Refuses a cluster with a CPU that might compute other bits."""
+    for node in found:
+        if wanted is not None and node.slots and node.found and node.found["cpu"] != wanted:
+            raise Refused(
+                f"the node {node.name} has a CPU of the class {node.found['cpu']}, and the run "
+                f"needs {wanted}, for others may compute other bits; take the node out of the "
+                "cluster (on it: ray stop), or train without --pool"
+            )
 
 
 def warnings_about(found: list[Node], target: Target) -> list[str]:

@@ -27,6 +27,8 @@ class Program:
     """Its SHA-256, in hexadecimal digits."""
     stored: list[Any]
     """Ray's reference to its bytes, in a list, so that only nodes without the file fetch them."""
+    cpu: str | None = None
+    """The class of CPU that it shall run on; nothing if all do."""
 
     def place(self) -> Path:
         """Returns the program's file on this node."""

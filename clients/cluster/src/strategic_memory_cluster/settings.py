@@ -130,7 +130,10 @@ def check_installed() -> None:
     try:
         version = importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError:
-        raise Refused("this Python has no Ray; install it: pip install 'ray==2.60.*'") from None
+        raise Refused(
+            "this Python has no Ray; install it, in a checkout of the project: "
+            "pip install clients/cluster"
+        ) from None
     if not version.startswith("2.60."):
         raise Refused(
             f"this Python has Ray {version}; install the one that was tested: "
