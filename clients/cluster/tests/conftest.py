@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from strategic_memory_cluster import frames
+from strategic_memory_cluster import frames, programs
 
 SOURCE = Path(__file__).parent.parent / "src"
 
@@ -29,12 +29,16 @@ out = sys.stdout.buffer
 def send(kind, **fields):
     out.write(frames.encode(kind, **fields)); out.flush()
 own = hashlib.sha256(open(sys.argv[0], "rb").read()).hexdigest()
-send("hello", protocol=1, version="1", program=own, cpu="any")
+send("hello", protocol=2, version="1", program=own, cpu=os.environ.get("TEST_CPU", "any"))
 ended = threading.Event()
-calls = []
+calls, held = [], []
 def read():
     while (frame := frames.read(sys.stdin.buffer)) is not None:
-        calls.append(frame[1])
+        if frame[0] == "share":
+            assert hashlib.sha256(frame[1]["body"]).hexdigest() == frame[1]["id"]
+            held.append(frame[1]["id"])
+        else:
+            calls.append(frame[1])
     ended.set()
 threading.Thread(target=read, daemon=True).start()
 while not ended.is_set():
@@ -44,6 +48,15 @@ while not ended.is_set():
     call = calls.pop(0)
     name, number = call["name"], call["body"][0] if call["body"] else 0
     first = call["checkpoint"][0] if call["checkpoint"] else 0
+    if name == "echo":
+        send("done", id=call["id"], body=call["body"])
+        continue
+    if name == "whoami":
+        # Its process, all shares that it has received, and whether it holds the call's.
+        fits = call["shared"] is None or held[-1:] == [call["shared"]]
+        told = [str(os.getpid()), str(os.getppid()), str(fits), *held]
+        send("done", id=call["id"], body=" ".join(told).encode())
+        continue
     if name == "exit":
         print("a last word", file=sys.stderr, flush=True)
         os._exit(3)
@@ -97,12 +110,19 @@ class Relay:
         )
         self._last = 0
 
-    def call(self, name: str, number: int = 0, checkpoint: bytes | None = None) -> int:
+    def call(self, name: str, number: int = 0, checkpoint: bytes | None = None, **more: Any) -> int:
         """Sends a call; returns its number."""
         self._last += 1
         fields = {"name": name, "body": bytes([number]), "checkpoint": checkpoint}
+        fields |= {"shared": None, "seat": None, **more}
         self.send(frames.encode("call", id=self._last, **fields))
         return self._last
+
+    def share(self, body: bytes) -> str:
+        """Sends bytes that the next calls name by what this returns."""
+        shared = programs.digest(body)
+        self.send(frames.encode("share", id=shared, body=body))
+        return shared
 
     def send(self, content: bytes) -> None:
         assert self.process.stdin is not None

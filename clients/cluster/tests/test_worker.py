@@ -16,7 +16,8 @@ def start(program: Path) -> Worker:
 
 
 def call(name: str, number: int, checkpoint: bytes | None = None) -> dict[str, Any]:
-    return {"id": 5, "name": name, "body": bytes([number]), "checkpoint": checkpoint}
+    fields = {"id": 5, "name": name, "body": bytes([number]), "checkpoint": checkpoint}
+    return {**fields, "shared": None, "seat": None}
 
 
 def test_a_worker_answers_with_parts_and_a_result(program: Path) -> None:

@@ -211,6 +211,12 @@ def explain(error: str, target: Target) -> str:
     return f"{at} does not answer as Ray ({first}); look at it: ray status"
 
 
+def elsewhere(avoided: set[str]) -> dict[str, Any]:
+    """Returns Ray's options that keep a task or an actor off the nodes with these ids."""
+    nodes_there = ", ".join(sorted(avoided))
+    return {"label_selector": {"ray.io/node-id": f"!in({nodes_there})"}} if avoided else {}
+
+
 def _wait_for_slot(wait_s: float) -> None:
     """Takes a slot for a moment. Waiting for it also lets an autoscaler add a node."""
     taken = ray.remote(num_cpus=1, max_retries=3)(nodes.nothing).remote()

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import msgpack
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the frames."""
 
 MAX_FRAME_BYTES = 1 << 30

@@ -37,6 +37,8 @@ class Worker:
         self._scratch = tempfile.mkdtemp(prefix="worker-")
         environment = {**os.environ, "TMPDIR": self._scratch, "WORKER_SCRATCH": self._scratch}
         self.sha256 = sha256
+        self.held: str | None = None
+        """The id of the share that it holds."""
         self._told = b""
         self._call: int | None = None
         self._stopped = threading.Event()
@@ -53,6 +55,11 @@ class Worker:
         except BaseException:
             self.end()
             raise
+
+    def hold(self, shared: str, body: bytes) -> None:
+        """Gives it bytes that the next calls name by this id; it forgets others."""
+        self._write(frames.encode("share", id=shared, body=body))
+        self.held = shared
 
     def answer(self, call: dict[str, Any]) -> Iterator[Event]:
         """Gives a call to the worker; yields what it answers, at last how the call ended."""
