@@ -34,7 +34,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// Up to this many lanes are built at once without going aside.
 const FEW_LANES: u64 = 64;
 /// What a timer of the runtime may be late.
-const COARSE: Duration = Duration::from_millis(2);
+const COARSE: Duration = Duration::from_millis(5);
 
 /// The state that handlers share.
 pub(crate) struct App {
