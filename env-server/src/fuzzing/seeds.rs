@@ -340,7 +340,8 @@ fn tokens() -> Vec<Seed> {
 
 /// A conversation with a worker: all kinds of frames, one after the other.
 fn worker_frames() -> Vec<Seed> {
-    use workers::{Frame, Hello, PROTOCOL, frame};
+    use workers::{Frame, Hello, PROTOCOL, Shared, frame};
+    let weights = Shared::new(b"weights".to_vec());
     let frames = [
         Frame::Hello(Hello {
             protocol: PROTOCOL,
@@ -353,6 +354,17 @@ fn worker_frames() -> Vec<Seed> {
             name: "job".to_owned(),
             body: b"{}".to_vec(),
             checkpoint: Some(vec![0x80]),
+            shared: None,
+            seat: None,
+        },
+        Frame::Share(weights.clone()),
+        Frame::Call {
+            id: 3,
+            name: "collect".to_owned(),
+            body: vec![0x80],
+            checkpoint: None,
+            shared: Some(weights.id().to_owned()),
+            seat: Some(4),
         },
         Frame::Part {
             id: 1,

@@ -1,7 +1,8 @@
 //! A worker that counts. The tests of the pool kill it, and ask it to misbehave.
 //!
 //! The body of a call is the number to count to. It counts from its checkpoint, sends every number as
-//! a checkpoint, and answers with the number and the number it began from.
+//! a checkpoint, and answers with the number and the number it began from. The call `shared` is answered
+//! with the shared bytes.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -29,6 +30,10 @@ fn answer(request: &Request, parts: &Parts, stop: &AtomicBool) -> Result<Vec<u8>
     );
     match request.name.as_str() {
         "count" => {}
+        "shared" => {
+            let shared = request.shared.as_ref();
+            return Ok(shared.map_or_else(Vec::new, |shared| shared.body().to_vec()));
+        }
         "fail" => return Err(Ended::Failed("a failure on request".to_owned())),
         "panic" => panic!("a panic on request"),
         "exit" => std::process::exit(3),

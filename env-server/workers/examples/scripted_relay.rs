@@ -5,7 +5,7 @@
 use std::io::{self, Write as _};
 
 use workers::frame::{self, Frame};
-use workers::{PROTOCOL, Ready};
+use workers::{PROTOCOL, Ready, Shared};
 
 fn main() -> io::Result<()> {
     let first = match std::env::args().nth(1).as_deref() {
@@ -20,8 +20,31 @@ fn main() -> io::Result<()> {
     };
     send(&first)?;
     let mut held = Vec::new();
+    let mut shares = 0;
+    let mut latest: Option<Shared> = None;
     while let Some(frame) = frame::read(&mut io::stdin())? {
         match frame {
+            Frame::Share(shared) => {
+                shares += 1;
+                latest = Some(shared);
+            }
+            Frame::Call {
+                id,
+                name,
+                shared,
+                seat,
+                ..
+            } if name == "shared" => {
+                let latest = latest.as_ref().filter(|_| shared.is_some());
+                if latest.map(Shared::id) != shared.as_deref() {
+                    std::process::exit(6);
+                }
+                // How often something was shared, whose call it is, and what it needs.
+                let seat = seat.map_or(0, |seat| seat as u8);
+                let body = latest.map_or(&[][..], Shared::body);
+                let body = [&[shares, seat], body].concat();
+                send(&Frame::Done { id, body })?;
+            }
             Frame::Call { id, name, body, .. } if name == "hold" => held.push((id, body)),
             Frame::Call { id, name, body, .. } if name == "release" => {
                 // The last call first.

@@ -8,8 +8,10 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::share::Shared;
+
 /// Version of the frames. A caller refuses workers with another one.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Largest length of a frame, in bytes: more than the checkpoint of any network that a CPU trains.
 pub const MAX_FRAME_BYTES: u32 = 1 << 30;
@@ -27,6 +29,8 @@ pub enum Frame {
         /// The reason, for people, with the line that fixes it.
         reason: String,
     },
+    /// Bytes that later calls name, from the caller. The receiver keeps the latest alone.
+    Share(Shared),
     /// A call, from the caller.
     Call {
         /// Number that all frames of the answer repeat.
@@ -37,8 +41,14 @@ pub enum Frame {
         #[serde(with = "serde_bytes")]
         body: Vec<u8>,
         /// The last checkpoint of an earlier try, to continue from.
-        #[serde(with = "serde_bytes", default)]
+        #[serde(with = "serde_bytes")]
         checkpoint: Option<Vec<u8>>,
+        /// Id of the share that the call needs.
+        #[serde(deserialize_with = "Option::deserialize")]
+        shared: Option<String>,
+        /// To a relay: calls with the same number go to the same worker, as long as it lives.
+        #[serde(deserialize_with = "Option::deserialize")]
+        seat: Option<u64>,
     },
     /// Something that is known before the call is done.
     Part {
@@ -219,12 +229,20 @@ mod tests {
                 })
             },
         );
-        let call = (any::<u64>(), "\\PC*", bytes(), prop::option::of(bytes())).prop_map(
-            |(id, name, body, checkpoint)| Frame::Call {
+        let share = bytes().prop_map(|body| Frame::Share(Shared::new(body)));
+        let options = (
+            prop::option::of(bytes()),
+            prop::option::of("\\PC*"),
+            any::<Option<u64>>(),
+        );
+        let call = (any::<u64>(), "\\PC*", bytes(), options).prop_map(
+            |(id, name, body, (checkpoint, shared, seat))| Frame::Call {
                 id,
                 name,
                 body,
                 checkpoint,
+                shared,
+                seat,
             },
         );
         let part = (any::<u64>(), any::<bool>(), bytes()).prop_map(|(id, is_checkpoint, body)| {
@@ -236,7 +254,7 @@ mod tests {
         });
         let done = (any::<u64>(), bytes()).prop_map(|(id, body)| Frame::Done { id, body });
         let failed = (any::<u64>(), "\\PC*").prop_map(|(id, reason)| Frame::Failed { id, reason });
-        prop_oneof![hello, call, part, done, failed, frames_of_relays()]
+        prop_oneof![hello, share, call, part, done, failed, frames_of_relays()]
     }
 
     fn frames_of_relays() -> impl Strategy<Value = Frame> {
@@ -297,13 +315,15 @@ mod tests {
             name: "job".to_owned(),
             body: vec![1, 2],
             checkpoint: None,
+            shared: None,
+            seat: Some(3),
         };
         let mut wire = Vec::new();
         write(&mut wire, &call).unwrap();
         let expected = [
-            &[0, 0, 0, 41, 0x81, 0xa4][..],
+            &[0, 0, 0, 55, 0x81, 0xa4][..],
             b"call",
-            &[0x84, 0xa2],
+            &[0x86, 0xa2],
             b"id",
             &[7, 0xa4],
             b"name",
@@ -313,9 +333,62 @@ mod tests {
             b"body",
             &[0xc4, 2, 1, 2, 0xaa],
             b"checkpoint",
-            &[0xc0],
+            &[0xc0, 0xa6],
+            b"shared",
+            &[0xc0, 0xa4],
+            b"seat",
+            &[3],
         ];
         assert_eq!(wire, expected.concat());
+    }
+
+    #[test]
+    fn a_call_without_one_of_its_fields_is_refused() {
+        let fields = ["id", "name", "body", "checkpoint", "shared", "seat"];
+        let without = |left_out: &str| {
+            // {"call": {…}}
+            let mut bytes = [&[0x81, 0xa4][..], b"call"].concat();
+            let kept: Vec<_> = fields.iter().filter(|name| **name != left_out).collect();
+            bytes.push(0x80 | u8::try_from(kept.len()).unwrap());
+            for name in kept {
+                bytes.push(0xa0 | u8::try_from(name.len()).unwrap());
+                bytes.extend(name.bytes());
+                let value: &[u8] = match *name {
+                    "id" => &[1],
+                    "name" => &[0xa1, b'n'],
+                    "body" => &[0xc4, 0],
+                    _ => &[0xc0],
+                };
+                bytes.extend(value);
+            }
+            bytes
+        };
+        decode(&without("")).unwrap();
+        for name in fields {
+            let error = decode(&without(name)).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_share_of_other_bytes_is_no_frame() {
+        let shared = Shared::new(b"weights".to_vec());
+        let sha256 = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
+        assert_eq!(shared.id(), sha256);
+        let mut wire = Vec::new();
+        write(&mut wire, &Frame::Share(shared.clone())).unwrap();
+        assert_eq!(
+            read(&mut wire.as_slice()).unwrap(),
+            Some(Frame::Share(shared))
+        );
+        let last = wire.len() - 1;
+        wire[last] ^= 1;
+        let error = read(&mut wire.as_slice()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(
+            error.to_string().contains("a share of the bytes"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Workers: programs that read *calls* on standard input, answer them on standard output, and end
 //! at the end of their input.
 //!
-//! A call is a pure function of its bytes and its last checkpoint: it may be sent again, to any
+//! A call is a pure function of its bytes, the share that it names and its last checkpoint: it may be sent again, to any
 //! worker, and every answer to it is the same. So a *pool* sends a call whose worker died to
 //! another one, which continues from the last checkpoint that came back. Only the caller writes
 //! results; what a lost worker still does means nothing.
@@ -9,6 +9,7 @@
 //! ```text
 //! caller                        worker
 //!   │ ◀── hello ─────────────────  │   once, before anything else
+//!   │ ─── share ────────────────▶  │   bytes that many calls need, before the first of them
 //!   │ ─── call ─────────────────▶  │
 //!   │ ◀── part, part, … ─────────  │   progress, checkpoints
 //!   │ ◀── done or failed ────────  │
@@ -21,12 +22,15 @@
 //! `examples/counter.rs` is a small worker.
 
 pub mod frame;
+mod input;
 mod pool;
 mod process;
 mod relay;
 mod serve;
+mod share;
 
 pub use frame::{Frame, Hello, MAX_FRAME_BYTES, PROTOCOL, Ready};
 pub use pool::{CallError, LocalPool, Part, Pool, Program, Request, TRIES};
-pub use relay::{RelayError, RelayPool};
+pub use relay::{RelayError, RelayPool, Seat};
 pub use serve::{Answer, Ended, Parts, panic_message, serve, serve_on_standard_streams};
+pub use share::{Shared, sha256};

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use crate::frame::{self, Frame, Hello};
+use crate::frame::{Frame, Hello};
+use crate::input::Input;
 use crate::process::{Process, lock, read_frames};
+use crate::share::Shared;
 
 /// Workers that one call may lose before it fails.
 pub const TRIES: usize = 3;
@@ -30,6 +32,22 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The last checkpoint of an earlier try, to continue from.
     pub checkpoint: Option<Vec<u8>>,
+    /// Bytes that other calls need too. The pool sends them once.
+    pub shared: Option<Shared>,
+}
+
+impl Request {
+    /// The frame of a call with this number, of a seat's own or of nobody's.
+    pub(crate) fn frame(&self, id: u64, seat: Option<u64>) -> Frame {
+        Frame::Call {
+            id,
+            name: self.name.clone(),
+            body: self.body.clone(),
+            checkpoint: self.checkpoint.clone(),
+            shared: self.shared.as_ref().map(|shared| shared.id().to_owned()),
+            seat,
+        }
+    }
 }
 
 /// News of a call that is not done.
@@ -123,10 +141,10 @@ pub struct Program {
 /// A worker has a directory for temporary files of its own, named by `TMPDIR`, which is removed when
 /// it ends, and a process group of its own, so that Ctrl-C reaches the caller alone.
 #[derive(Clone, Debug)]
-pub struct LocalPool(Arc<Shared>);
+pub struct LocalPool(Arc<Inner>);
 
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     program: Program,
     idle: Mutex<Vec<Worker>>,
     processes: Mutex<HashMap<u64, Arc<Process>>>,
@@ -138,10 +156,9 @@ struct Shared {
 struct Worker {
     number: u64,
     process: Arc<Process>,
-    /// Closed to tell it to stop.
-    input: Option<ChildStdin>,
+    input: Input,
     frames: mpsc::Receiver<io::Result<Option<Frame>>>,
-    pool: std::sync::Weak<Shared>,
+    pool: std::sync::Weak<Inner>,
 }
 
 /// How a worker's turn at a call ended.
@@ -154,7 +171,7 @@ enum Turn {
 impl LocalPool {
     /// Makes a pool without workers.
     pub fn new(program: Program) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(Inner {
             program,
             idle: Mutex::default(),
             processes: Mutex::default(),
@@ -198,7 +215,7 @@ impl Pool for LocalPool {
     fn close(&self) {
         let mut idle = std::mem::take(&mut *lock(&self.0.idle));
         for worker in &mut idle {
-            worker.input = None;
+            worker.input.close();
         }
     }
 
@@ -251,24 +268,24 @@ impl LocalPool {
 
     /// Starts a worker.
     fn start(&self) -> Result<Worker, CallError> {
-        let shared = &*self.0;
+        let inner = &*self.0;
         let scratch = tempfile::Builder::new().prefix("worker-").tempdir();
         let scratch = scratch.map_err(CallError::Start)?;
-        let mut command = Command::new(&shared.program.path);
+        let mut command = Command::new(&inner.program.path);
         command
-            .args(&shared.program.arguments)
+            .args(&inner.program.arguments)
             .env("TMPDIR", scratch.path())
             .env(SCRATCH, scratch.path());
         let spawned = Process::spawn(&mut command, Some(scratch));
         let (process, input, output) = spawned.map_err(CallError::Start)?;
         let (sender, frames) = mpsc::sync_channel(QUEUE);
-        let number = shared.next.fetch_add(1, Ordering::Relaxed);
-        lock(&shared.processes).insert(number, Arc::clone(&process));
+        let number = inner.next.fetch_add(1, Ordering::Relaxed);
+        lock(&inner.processes).insert(number, Arc::clone(&process));
         // From here on, dropping the worker ends the process.
         let worker = Worker {
             number,
             process,
-            input: Some(input),
+            input: Input::new(input),
             frames,
             pool: Arc::downgrade(&self.0),
         };
@@ -310,23 +327,13 @@ impl Worker {
         on_part: &mut dyn FnMut(Part<'_>),
         stop: &AtomicBool,
     ) -> Turn {
-        let call = Frame::Call {
-            id,
-            name: request.name.clone(),
-            body: request.body.clone(),
-            checkpoint: request.checkpoint.clone(),
-        };
-        let input = self.input.as_mut().expect("an idle worker was not stopped");
-        match frame::write(input, &call) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Turn::Failed(error.to_string());
-            }
-            // It has ended; its output says how.
-            Ok(()) | Err(_) => {}
+        let call = request.frame(id, None);
+        if let Err(too_long) = self.input.call(&call, request.shared.as_ref()) {
+            return Turn::Failed(too_long);
         }
         loop {
             if stop.load(Ordering::Relaxed) {
-                self.input = None;
+                self.input.close();
             }
             let frame = match self.frames.recv_timeout(POLL) {
                 Ok(Ok(Some(frame))) => frame,
@@ -358,7 +365,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.input = None;
+        self.input.close();
         self.process.end();
         if let Some(pool) = self.pool.upgrade() {
             lock(&pool.processes).remove(&self.number);

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::process::{ChildStdin, Command};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::frame::{self, Frame, PROTOCOL, Ready};
+use crate::input::Input;
 use crate::pool::{CallError, POLL, Part, Pool, QUEUE, Request, TRIES};
 use crate::process::{Process, lock, read_frames};
 
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A pool behind a relay. The relay finds workers for all calls at once, sends a call whose worker
 /// was lost to another one, and ends with the pool.
 #[derive(Clone, Debug)]
-pub struct RelayPool(Arc<Shared>);
+pub struct RelayPool(Arc<Inner>);
 
 /// The reason why there is no relay.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +34,18 @@ pub enum RelayError {
     Unusable(String),
 }
 
+/// The calls of one seat: as long as its worker lives, they all go to that one. Other seats have
+/// other workers, where the pool has enough of them.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pool: RelayPool,
+    number: u64,
+}
+
 #[derive(Debug)]
-struct Shared {
+struct Inner {
     process: Arc<Process>,
-    /// Closed to tell the relay to stop.
-    input: Mutex<Option<ChildStdin>>,
+    input: Mutex<Input>,
     calls: Arc<Mutex<Calls>>,
     next: AtomicU64,
     ready: Ready,
@@ -89,9 +97,9 @@ impl RelayPool {
                 };
                 let read = read_frames("relay", output, move |frame| reader.take(frame));
                 read.map_err(RelayError::Start)?;
-                return Ok(Self(Arc::new(Shared {
+                return Ok(Self(Arc::new(Inner {
                     process,
-                    input: Mutex::new(Some(input)),
+                    input: Mutex::new(Input::new(input)),
                     calls,
                     next: AtomicU64::new(0),
                     ready,
@@ -133,25 +141,19 @@ impl RelayPool {
         })
     }
 
-    /// Sends a frame. If the relay has ended, its output says so.
-    fn send(&self, frame: &Frame) -> Result<(), CallError> {
-        let mut input = lock(&self.0.input);
-        let written = input
-            .as_mut()
-            .map_or(Ok(()), |input| frame::write(input, frame));
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                Err(CallError::Failed(error.to_string()))
-            }
-            Ok(()) | Err(_) => Ok(()),
+    /// Returns the seat of this number. It ends with the pool.
+    pub fn seat(&self, number: u64) -> Seat {
+        Seat {
+            pool: self.clone(),
+            number,
         }
     }
-}
 
-impl Pool for RelayPool {
-    fn call(
+    /// Carries a call, of a seat's own or of nobody's.
+    fn carry(
         &self,
         request: &Request,
+        seat: Option<u64>,
         on_part: &mut dyn FnMut(Part<'_>),
         stop: &AtomicBool,
     ) -> Result<Vec<u8>, CallError> {
@@ -159,18 +161,17 @@ impl Pool for RelayPool {
             return Err(CallError::Stopped);
         }
         let open = self.open()?;
-        self.send(&Frame::Call {
-            id: open.id,
-            name: request.name.clone(),
-            body: request.body.clone(),
-            checkpoint: request.checkpoint.clone(),
-        })?;
+        let call = request.frame(open.id, seat);
+        // Under one lock, so that no other thread's share comes between the two.
+        let sent = lock(&self.0.input).call(&call, request.shared.as_ref());
+        sent.map_err(CallError::Failed)?;
         let mut tries = 0;
         let mut stopped: Option<Instant> = None;
         loop {
             if stop.load(Ordering::Relaxed) && stopped.is_none() {
                 stopped = Some(Instant::now());
-                self.send(&Frame::Stop { id: open.id })?;
+                let sent = lock(&self.0.input).send(&Frame::Stop { id: open.id });
+                sent.map_err(CallError::Failed)?;
             }
             if stopped.is_some_and(|since| since.elapsed() > PATIENCE) {
                 return Err(CallError::Stopped);
@@ -201,10 +202,21 @@ impl Pool for RelayPool {
             }
         }
     }
+}
+
+impl Pool for RelayPool {
+    fn call(
+        &self,
+        request: &Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, CallError> {
+        self.carry(request, None, on_part, stop)
+    }
 
     /// Ends the relay.
     fn close(&self) {
-        drop(lock(&self.0.input).take());
+        lock(&self.0.input).close();
         self.0.process.end();
     }
 
@@ -222,9 +234,30 @@ impl RelayPool {
     }
 }
 
-impl Drop for Shared {
+impl Pool for Seat {
+    fn call(
+        &self,
+        request: &Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, CallError> {
+        self.pool.carry(request, Some(self.number), on_part, stop)
+    }
+
+    /// Ends the relay, and with it all seats.
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Kills the relay, and with it all seats.
+    fn kill_all(&self) {
+        self.pool.kill_all();
+    }
+}
+
+impl Drop for Inner {
     fn drop(&mut self) {
-        drop(lock(&self.input).take());
+        lock(&self.input).close();
         self.process.end();
     }
 }

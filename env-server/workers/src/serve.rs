@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::frame::{self, Frame, Hello};
 use crate::pool::{Request, SCRATCH};
+use crate::share::Shared;
 
 /// Calls to read ahead.
 const QUEUE: usize = 16;
@@ -85,7 +86,7 @@ pub fn serve(
         .name("calls".into())
         .spawn(move || read_calls(input, &sender, &told))?;
     while !stop.load(Ordering::Relaxed) {
-        let (id, request) = match calls.recv_timeout(POLL) {
+        let Arrived { id, request } = match calls.recv_timeout(POLL) {
             Ok(call) => call?,
             Err(mpsc::RecvTimeoutError::Timeout) => continue,
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -95,7 +96,10 @@ pub fn serve(
             out: Arc::clone(&output),
             stop: Arc::clone(stop),
         };
-        let answered = catch_unwind(AssertUnwindSafe(|| answer(&request, &parts, stop)));
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            let request = request.map_err(Ended::Failed)?;
+            answer(&request, &parts, stop)
+        }));
         let frame = match answered {
             Ok(Ok(body)) => Frame::Done { id, body },
             Ok(Err(Ended::Stopped)) => break,
@@ -147,27 +151,44 @@ fn output() -> io::Result<impl Write + Send> {
     Ok(io::stdout())
 }
 
-/// Reads calls until the input ends, then sets `stop`.
+/// A call that has arrived.
+struct Arrived {
+    id: u64,
+    /// The call, or why it cannot be answered.
+    request: Result<Request, String>,
+}
+
+/// Reads calls until the input ends, then sets `stop`. Keeps the latest share for the calls that name
+/// it.
 fn read_calls(
     mut input: impl Read,
-    calls: &mpsc::SyncSender<io::Result<(u64, Request)>>,
+    calls: &mpsc::SyncSender<io::Result<Arrived>>,
     stop: &AtomicBool,
 ) {
+    let mut latest: Option<Shared> = None;
     loop {
         let call = match frame::read(&mut input) {
+            Ok(Some(Frame::Share(shared))) => {
+                latest = Some(shared);
+                continue;
+            }
             Ok(Some(Frame::Call {
                 id,
                 name,
                 body,
                 checkpoint,
-            })) => Ok((
-                id,
-                Request {
+                shared,
+                seat: _,
+            })) => {
+                let shared = find(shared, latest.as_ref());
+                let request = shared.map(|shared| Request {
                     name,
                     body,
                     checkpoint,
-                },
-            )),
+                    shared,
+                });
+                Ok(Arrived { id, request })
+            }
             Ok(Some(_)) => Err(io::Error::new(
                 ErrorKind::InvalidData,
                 "a frame that is not a call",
@@ -181,6 +202,15 @@ fn read_calls(
         }
     }
     stop.store(true, Ordering::Relaxed);
+}
+
+/// Returns the share that a call names, which must be the latest.
+fn find(named: Option<String>, latest: Option<&Shared>) -> Result<Option<Shared>, String> {
+    let Some(id) = named else { return Ok(None) };
+    match latest.filter(|latest| latest.id() == id) {
+        Some(latest) => Ok(Some(latest.clone())),
+        None => Err(format!("the call needs the share {id}, which was not sent")),
+    }
 }
 
 /// Whether an error of [`frame::write`] is about the frame, and nothing of it was written.

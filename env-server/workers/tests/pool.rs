@@ -1,11 +1,14 @@
 //! A pool of real processes. Some are killed, some misbehave.
 #![cfg(target_os = "linux")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use workers::{CallError, Hello, LocalPool, PROTOCOL, Part, Pool as _, Program, Request, TRIES};
+use workers::frame::{self, Frame};
+use workers::{
+    CallError, Hello, LocalPool, PROTOCOL, Part, Pool as _, Program, Request, Shared, TRIES,
+};
 
 fn program(name: &str) -> Program {
     let mut path = std::env::current_exe().unwrap();
@@ -34,6 +37,7 @@ fn request(name: &str, target: u8) -> Request {
         name: name.to_owned(),
         body: vec![target],
         checkpoint: None,
+        shared: None,
     }
 }
 
@@ -59,6 +63,93 @@ fn a_call_returns_its_parts_in_order_and_its_result() {
     let first = pool.process_ids();
     assert_eq!(pool.call(&call, &mut |_| (), &GO_ON).unwrap(), [3, 2]);
     assert_eq!((pool.process_ids(), first.len()), (first, 1));
+}
+
+/// A pool whose workers' input is also written to a file, so that a test can see what was sent.
+fn overheard(file: &Path) -> LocalPool {
+    let counter = program("abc");
+    let script = format!(
+        "tee -a '{}' | '{}' abc",
+        file.display(),
+        counter.path.display()
+    );
+    LocalPool::new(Program {
+        path: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        hello: counter.hello,
+    })
+}
+
+/// The kinds of the frames in a file; of a share and of a call the shared bytes' id.
+fn sent(file: &Path) -> Vec<String> {
+    let bytes = std::fs::read(file).unwrap();
+    let (mut rest, mut kinds) = (bytes.as_slice(), Vec::new());
+    while let Some(frame) = frame::read(&mut rest).unwrap() {
+        kinds.push(match frame {
+            Frame::Share(shared) => format!("share {}", shared.id()),
+            Frame::Call { shared, .. } => format!("call {}", shared.unwrap_or_default()),
+            other => panic!("{other:?}"),
+        });
+    }
+    kinds
+}
+
+#[test]
+fn shared_bytes_are_sent_to_a_worker_before_the_first_call_that_needs_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sent");
+    let pool = overheard(&file);
+    let [first, second] = [b"first", b"other"].map(|body| Shared::new(body.to_vec()));
+    let mut expected = Vec::new();
+    let mut holds = None;
+    for shared in [
+        None,
+        Some(&first),
+        Some(&first),
+        None,
+        Some(&first),
+        Some(&second),
+        Some(&first),
+    ] {
+        let call = Request {
+            shared: shared.cloned(),
+            ..request("shared", 0)
+        };
+        let answer = pool.call(&call, &mut |_| (), &GO_ON).unwrap();
+        assert_eq!(answer, shared.map_or(&[][..], Shared::body));
+        if shared.is_some() && holds != shared {
+            expected.extend(shared.map(|shared| format!("share {}", shared.id())));
+            holds = shared;
+        }
+        expected.push(format!("call {}", shared.map_or("", Shared::id)));
+    }
+    assert_eq!(sent(&file), expected);
+    assert_eq!(expected.len(), 7 + 3);
+}
+
+#[test]
+fn a_new_worker_gets_the_shared_bytes_again() {
+    let pool = pool();
+    let shared = Some(Shared::new(b"weights".to_vec()));
+    let call = Request {
+        shared,
+        ..request("shared", 0)
+    };
+    let counting = Request {
+        name: "count".to_owned(),
+        body: vec![20],
+        ..call.clone()
+    };
+    let mut lost = 0;
+    let mut kill_at = |part: Part<'_>| match part {
+        Part::Checkpoint([3]) if lost == 0 => kill(&pool.process_ids()),
+        Part::Lost(_) => lost += 1,
+        Part::Checkpoint(_) | Part::Sent(_) => {}
+    };
+    assert_eq!(pool.call(&call, &mut |_| (), &GO_ON).unwrap(), b"weights");
+    let counted = pool.call(&counting, &mut kill_at, &GO_ON).unwrap();
+    assert_eq!((counted[0], lost), (20, 1));
+    assert_eq!(pool.call(&call, &mut |_| (), &GO_ON).unwrap(), b"weights");
 }
 
 #[test]

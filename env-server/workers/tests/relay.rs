@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use workers::{CallError, Part, Pool as _, RelayError, RelayPool, Request};
+use workers::{CallError, Part, Pool as _, RelayError, RelayPool, Request, Shared};
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
@@ -30,6 +30,7 @@ fn request(name: &str, body: &[u8]) -> Request {
         name: name.to_owned(),
         body: body.to_vec(),
         checkpoint: None,
+        shared: None,
     }
 }
 
@@ -72,6 +73,52 @@ fn calls_are_made_at_once_and_answers_reach_their_own() {
         }
         for (number, held) in (0..8_u8).zip(held) {
             assert_eq!(held.join().unwrap(), (vec![number], vec![number]));
+        }
+    });
+}
+
+#[test]
+fn a_relay_gets_shared_bytes_once_and_calls_know_their_seat() {
+    let pool = pool();
+    let [first, second] = [b"first", b"other"].map(|body| Shared::new(body.to_vec()));
+    let needs = |shared: &Shared| Request {
+        shared: Some(shared.clone()),
+        ..request("shared", b"")
+    };
+    let mut calls = [&first, &first, &second, &second, &first].into_iter();
+    for expected in [1, 1, 2, 2, 3] {
+        let shared = calls.next().unwrap();
+        let answer = pool.call(&needs(shared), &mut |_| (), &GO_ON).unwrap();
+        assert_eq!((answer[0], answer[1]), (expected, 0));
+        assert_eq!(&answer[2..], shared.body());
+    }
+    let seats = [4, 7].map(|number| pool.seat(number));
+    for (seat, number) in seats.iter().zip([4, 7]) {
+        let answer = seat.call(&needs(&first), &mut |_| (), &GO_ON).unwrap();
+        assert_eq!(answer, [&[3, number][..], b"first"].concat());
+    }
+    // Shared by nobody.
+    assert_eq!(call(&pool, "shared").unwrap(), [3, 0]);
+}
+
+/// The relay of this test ends if a call names other bytes than came last.
+#[test]
+fn calls_of_many_threads_have_their_own_shared_bytes() {
+    let pool = pool();
+    std::thread::scope(|scope| {
+        for number in 0..8_u8 {
+            let seat = pool.seat(u64::from(number));
+            scope.spawn(move || {
+                let shared = Shared::new(vec![number; 1_000]);
+                let call = Request {
+                    shared: Some(shared.clone()),
+                    ..request("shared", b"")
+                };
+                for _ in 0..50 {
+                    let answer = seat.call(&call, &mut |_| (), &GO_ON).unwrap();
+                    assert_eq!((answer[1], &answer[2..]), (number, shared.body()));
+                }
+            });
         }
     });
 }
@@ -168,7 +215,7 @@ fn a_relay_that_cannot_be_used_is_refused() {
     for (script, reason) in [
         ("refuse", "there is no cluster"),
         ("other-program", "its program is def, not abc"),
-        ("other-protocol", "its protocol is 2, not 1"),
+        ("other-protocol", "its protocol is 3, not 2"),
         ("odd", "its first frame is not its own"),
         ("exit", "the relay ended with exit status: 4"),
     ] {

@@ -271,6 +271,7 @@ fn call(pool: &dyn Pool, call: &Call) -> Result<Answer, EnvError> {
         name: NAME.to_owned(),
         body: encode(call),
         checkpoint: None,
+        shared: None,
     };
     // A stop is for the loop, after the update under way.
     let stop = AtomicBool::new(false);

@@ -56,6 +56,7 @@ impl<P: Pool> Contender for RemoteContender<P> {
             name: JobCall::NAME.to_owned(),
             body: JobCall::of(job).encode(),
             checkpoint: (!earlier.is_empty()).then(|| earlier.encode()),
+            shared: None,
         };
         let mut kept = Ok(());
         let mut on_part = |part: Part<'_>| match part {
