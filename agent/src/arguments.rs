@@ -1,6 +1,43 @@
-//! How arguments of the command line are read that more than one program takes.
+//! Arguments of the command line that more than one program takes.
 
+use clap::{Args, ValueEnum};
 use serde_json::Value;
+use workers::cluster::Terms;
+
+/// Pools of machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PoolKind {
+    /// A Ray cluster.
+    Ray,
+}
+
+/// Arguments that choose machines to work on.
+#[derive(Clone, Debug, Args)]
+pub struct PoolArgs {
+    /// Machines to work on, as many of their CPUs as are free: those of the Ray cluster at
+    /// RAY_ADDRESS, else this one. Needs Python with strategic-memory-cluster; docs/cluster.md says
+    /// how to begin.
+    #[arg(long, value_enum, value_name = "POOL")]
+    pool: Option<PoolKind>,
+    /// Time to wait until a CPU of the pool is free.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "pool", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pool_wait_s: u64,
+    /// Use a pool that takes work from anybody who can reach it.
+    #[arg(long, requires = "pool")]
+    insecure: bool,
+}
+
+impl PoolArgs {
+    /// Returns what is asked of a cluster, if one is to be used; `cpu` is the class of CPU that all of its
+    /// machines must have.
+    pub fn cluster(&self, cpu: Option<String>) -> Option<Terms> {
+        self.pool.map(|PoolKind::Ray| Terms {
+            wait_s: self.pool_wait_s,
+            insecure: self.insecure,
+            cpu,
+        })
+    }
+}
 
 /// An environment's argument, `NAME=VALUE`; a value that is no JSON is text.
 ///

@@ -18,14 +18,14 @@ use benchmark::cli::{Cli, RunArgs, Subcommands};
 use benchmark::contenders::any::AnyContender;
 use benchmark::contenders::external::{self, ExternalContender, Groups};
 use benchmark::contenders::ours::{OurContender, asks_the_oracle, check_servers};
-use benchmark::contenders::remote::{RemoteContender, cluster, worker};
+use benchmark::contenders::remote::{RemoteContender, worker};
 use benchmark::plan::Plan;
 use benchmark::run::contender::Contender;
 use benchmark::run::embedded::EmbeddedServer;
 use benchmark::run::progress::{Display, tell};
 use clap::Parser as _;
 use env_server::ServerConfig;
-use workers::Pool;
+use workers::{Pool, Program, cluster};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -109,7 +109,10 @@ impl Workers {
     /// directory.
     fn start(args: &RunArgs) -> anyhow::Result<Option<Self>> {
         if let Some(terms) = args.cluster() {
-            let pool = cluster::pool(terms)?;
+            let hello = worker::hello().context("cannot read this program")?;
+            let warn = |text: &str| tell(&format!("warning: {text}"));
+            let program = Program::own_file_for_others();
+            let pool = cluster::pool(&program, &hello.program, &terms, warn)?;
             return Ok(Some(Self {
                 slots: Some(usize::try_from(pool.ready().slots).unwrap_or(usize::MAX)),
                 pool: Arc::new(pool),

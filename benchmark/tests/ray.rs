@@ -117,7 +117,7 @@ fn what_is_missing_is_said_before_a_run_has_a_directory() {
             Path::new("/nowhere/python3"),
             "export STRATEGIC_MEMORY_PYTHON=",
         ),
-        (&bare, "-m pip install strategic-memory-cluster"),
+        (&bare, "-m pip install clients/cluster"),
         (&broken, "the relay ended with exit status: 7"),
     ] {
         let refused = run(&place, python, &RUN);

@@ -5,12 +5,12 @@ pub mod merge;
 
 use std::path::{Component, Path, PathBuf};
 
-use agent::arguments::{env_arg, steps};
+use agent::arguments::{PoolArgs, env_arg, steps};
 use agent::env::remote::{Token, TokenError};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
+use workers::cluster::Terms;
 
-use crate::contenders::remote::cluster::Terms;
 use crate::error::Error;
 use crate::plan::{AgentRow, Plan, Shard, Suite};
 use crate::report::export::Format;
@@ -170,41 +170,26 @@ pub struct PlanArgs {
     shard: Option<Shard>,
 }
 
-/// Pools of machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum PoolKind {
-    /// A Ray cluster.
-    Ray,
-}
-
 /// Arguments that say how to run a plan.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Environment servers to use in turn [default: one started for the run].
-    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = server_url)]
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', conflicts_with = "pool", value_parser = server_url)]
     pub server: Vec<String>,
     /// File with the bearer token for these servers [default: the variable STRATEGIC_MEMORY_TOKEN].
     #[arg(long, value_name = "FILE", requires = "server")]
     token_file: Option<PathBuf>,
     /// Number of agents that train at once [default: the number of cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    #[arg(long, value_name = "N", conflicts_with = "pool", value_parser = clap::value_parser!(u64).range(1..=1024))]
     jobs: Option<u64>,
     /// Number of agents that train at once, each in a process of its own. A process that dies costs
     /// its job the time since the last checkpoint, and no other job anything. External programs
     /// run as without workers.
-    #[arg(long, value_name = "N", conflicts_with_all = ["jobs", "server"], value_parser = clap::value_parser!(u64).range(1..=1024))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["jobs", "server", "pool"], value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub workers: Option<u64>,
-    /// Machines that train agents, as many at once as they have free CPUs: those of the Ray cluster
-    /// at RAY_ADDRESS, else this one. Needs Python with strategic-memory-cluster; docs/cluster.md
-    /// says how to begin.
-    #[arg(long, value_enum, value_name = "POOL", conflicts_with_all = ["workers", "jobs", "server"])]
-    pool: Option<PoolKind>,
-    /// Time to wait until a CPU of the pool is free.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "pool", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pool_wait_s: u64,
-    /// Use a pool that takes jobs from anybody who can reach it.
-    #[arg(long, requires = "pool")]
-    insecure: bool,
+    /// The machines of a cluster.
+    #[command(flatten)]
+    pool: PoolArgs,
     /// Time limit for an external program's training, and again for its evaluation.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
     pub external_timeout: u64,
@@ -219,10 +204,8 @@ pub struct RunArgs {
 impl RunArgs {
     /// Returns what the run asks of a cluster, if it uses one.
     pub fn cluster(&self) -> Option<Terms> {
-        self.pool.map(|PoolKind::Ray| Terms {
-            wait_s: self.pool_wait_s,
-            insecure: self.insecure,
-        })
+        // Results may differ in their last bits from one machine to another, which is a warning.
+        self.pool.cluster(None)
     }
 
     /// Returns the token for the servers given by --server. The embedded server needs none.

@@ -18,19 +18,22 @@
 //!
 //! [`frame`] is the format of the bytes, [`serve()`] the worker's side, [`LocalPool`] the caller's.
 //! [`RelayPool`] reaches workers on other machines through a *relay*, a program that carries the
-//! calls of one caller, all at once. docs/cluster.md describes the protocol for programs in other languages, and
+//! calls of one caller, all at once; [`cluster`] starts the one to Ray. docs/cluster.md describes the protocol for programs in other languages, and
 //! `examples/counter.rs` is a small worker.
 
+pub mod cluster;
 pub mod frame;
 mod input;
 mod pool;
 mod process;
+mod program;
 mod relay;
 mod serve;
 mod share;
 
 pub use frame::{Frame, Hello, MAX_FRAME_BYTES, PROTOCOL, Ready};
-pub use pool::{CallError, LocalPool, Part, Pool, Program, Request, TRIES};
+pub use pool::{CallError, LocalPool, Part, Pool, Request, TRIES};
+pub use program::Program;
 pub use relay::{RelayError, RelayPool, Seat};
 pub use serve::{Answer, Ended, Parts, panic_message, serve, serve_on_standard_streams};
 pub use share::{Shared, sha256};

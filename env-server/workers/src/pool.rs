@@ -1,9 +1,7 @@
 //! The caller's side: hands calls to workers, and again to others when workers are lost.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,6 +10,7 @@ use std::time::Duration;
 use crate::frame::{Frame, Hello};
 use crate::input::Input;
 use crate::process::{Process, lock, read_frames};
+use crate::program::Program;
 use crate::share::Shared;
 
 /// Workers that one call may lose before it fails.
@@ -37,7 +36,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The frame of a call with this number, of a seat's own or of nobody's.
+    /// The frame of a call with this number, from a seat if one makes it.
     pub(crate) fn frame(&self, id: u64, seat: Option<u64>) -> Frame {
         Frame::Call {
             id,
@@ -122,17 +121,6 @@ pub enum CallError {
     /// The relay that carries calls is lost, and all calls with it.
     #[error("the relay to the cluster is lost: {0}")]
     Relay(String),
-}
-
-/// The program of a pool's workers.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// Path of the program.
-    pub path: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
-    /// Its hello; a worker with another one is refused.
-    pub hello: Hello,
 }
 
 /// A pool of child processes. It has as many workers as calls are made at once; each is started

@@ -149,7 +149,7 @@ impl RelayPool {
         }
     }
 
-    /// Carries a call, of a seat's own or of nobody's.
+    /// Carries a call, from a seat if one makes it.
     fn carry(
         &self,
         request: &Request,

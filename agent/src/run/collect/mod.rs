@@ -13,10 +13,8 @@ mod worker;
 use std::ffi::OsString;
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
 
-use sha2::{Digest as _, Sha256};
-use workers::{Hello, PROTOCOL, Program};
+use workers::Program;
 
 pub use self::call::NAME;
 pub use self::source::{RemoteCollector, Workers};
@@ -41,21 +39,5 @@ fn lanes_of(group: usize, groups: usize, num_envs: usize) -> Range<usize> {
 /// # Errors
 /// When the program's file cannot be read.
 pub fn program(arguments: Vec<OsString>) -> io::Result<Program> {
-    // On Linux, replacing the program's file does not change this one.
-    let path = match cfg!(target_os = "linux") {
-        true => PathBuf::from("/proc/self/exe"),
-        false => std::env::current_exe().unwrap_or_default(),
-    };
-    let digest = Sha256::digest(std::fs::read(&path)?);
-    let hello = Hello {
-        protocol: PROTOCOL,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        program: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-        cpu: crate::nn::cpu_class(),
-    };
-    Ok(Program {
-        path,
-        arguments,
-        hello,
-    })
+    Program::own(arguments, env!("CARGO_PKG_VERSION"), crate::nn::cpu_class())
 }

@@ -2,7 +2,6 @@
 //! folders and writes all results.
 
 mod bodies;
-pub mod cluster;
 pub mod worker;
 
 use std::path::Path;
