@@ -17,7 +17,7 @@ use workers::{Ended, Request};
 
 use super::server::{ServerArgs, start_embedded};
 
-/// Play for `agent train --workers N`, which starts this program
+/// Play for `agent train`, which starts this program with --workers or --pool
 #[derive(Debug, Args)]
 pub struct WorkerArgs {
     /// File with the bearer token that the run's servers ask for
@@ -52,8 +52,7 @@ pub fn run(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
     let worker = RefCell::new(Worker::new(start_server, token));
     let answer = move |request: &Request, _: &workers::Parts, _: &AtomicBool| {
         let mut worker = worker.borrow_mut();
-        let answered = worker.answer(&request.name, &request.body);
-        answered.map_err(Ended::Failed)
+        worker.answer(request).map_err(Ended::Failed)
     };
     let served = workers::serve_on_standard_streams(&program.hello, &stop, &answer);
     served.context("calls cannot be read or answered")?;

@@ -69,8 +69,8 @@ impl Named {
 pub struct Call {
     /// A [`Run`].
     pub run: Named,
-    /// [`Weights`].
-    pub weights: Named,
+    /// Id of the [`Weights`], which workers share.
+    pub weights: String,
     /// The [`Place`] where the group is; no bytes at the beginning of a run.
     pub place: Named,
     /// Number of the group.

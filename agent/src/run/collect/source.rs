@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rand_xoshiro::Xoshiro256PlusPlus;
-use workers::{Pool, Request};
+use workers::{Pool, Request, Shared};
 
 use super::call::{Answer, Call, Manner, NAME, Named, Place, Run, Weights, decode, encode};
 use super::lanes_of;
@@ -108,7 +108,7 @@ impl<'a> RemoteCollector<'a> {
             behaviour: Behaviour::Policy,
             options: None,
         };
-        let weights = Named::of(encode(&Weights::of(policy)));
+        let weights = Shared::new(encode(&Weights::of(policy)));
         let parts = collector.played(&weights, &manner, 0)?;
         collector.move_to(parts);
         Ok(collector)
@@ -117,7 +117,7 @@ impl<'a> RemoteCollector<'a> {
     /// Plays every group for exactly so many steps.
     fn played(
         &mut self,
-        weights: &Named,
+        weights: &Shared,
         manner: &Manner,
         steps: usize,
     ) -> Result<Vec<Part>, EnvError> {
@@ -171,7 +171,7 @@ impl<'a> RemoteCollector<'a> {
     /// Asks all groups at once, each worker for its own one after the other; the answers are in the order of groups.
     fn ask(
         &mut self,
-        weights: &Named,
+        weights: &Shared,
         manner: &Manner,
         steps: usize,
         until_all_ended: bool,
@@ -181,7 +181,7 @@ impl<'a> RemoteCollector<'a> {
         let workers = self.workers.pools.len().min(groups);
         let call = |group: usize| Call {
             run: self.run.clone(),
-            weights: weights.clone(),
+            weights: weights.id().to_owned(),
             place: self.places[group].clone(),
             group,
             manner: manner.clone(),
@@ -192,8 +192,7 @@ impl<'a> RemoteCollector<'a> {
         let of_worker = |number: usize| -> Vec<Result<Answered, EnvError>> {
             let pool = &self.workers.pools[number];
             let own = number * groups / workers..(number + 1) * groups / workers;
-            let first = own.start;
-            own.map(|group| answered(&**pool, call(group), is_news, group == first))
+            own.map(|group| answered(&**pool, call(group), weights, is_news))
                 .collect()
         };
         let of_worker = &of_worker;
@@ -237,25 +236,21 @@ impl Spent {
     }
 }
 
-/// Makes a call, first without what the worker is thought to hold: the run and its place, unless they are news, and the
-/// weights, unless it is the worker's first group.
+/// Makes a call, first without what the worker is thought to hold: the run and its place, unless they are news.
 fn answered(
     pool: &dyn Pool,
     whole: Call,
+    weights: &Shared,
     is_news: bool,
-    is_first: bool,
 ) -> Result<Answered, EnvError> {
     let began = Instant::now();
     let mut lean = whole.clone();
     if !is_news {
         (lean.run, lean.place) = (whole.run.alone(), whole.place.alone());
     }
-    if !is_first {
-        lean.weights = whole.weights.alone();
-    }
-    let mut answer = call(pool, &lean)?;
+    let mut answer = call(pool, &lean, weights)?;
     if answer == Answer::Missing {
-        answer = call(pool, &whole)?;
+        answer = call(pool, &whole, weights)?;
     }
     if answer == Answer::Missing {
         return Err(worker("it misses what it was sent"));
@@ -266,12 +261,12 @@ fn answered(
     })
 }
 
-fn call(pool: &dyn Pool, call: &Call) -> Result<Answer, EnvError> {
+fn call(pool: &dyn Pool, call: &Call, weights: &Shared) -> Result<Answer, EnvError> {
     let request = Request {
         name: NAME.to_owned(),
         body: encode(call),
         checkpoint: None,
-        shared: None,
+        shared: Some(weights.clone()),
     };
     // A stop is for the loop, after the update under way.
     let stop = AtomicBool::new(false);
@@ -306,7 +301,7 @@ impl Source for RemoteCollector<'_> {
         let limits = Limits::of(&self.collection, max_steps);
         let options = drawn(&self.draws, rng);
         let manner = Manner { behaviour, options };
-        let weights = Named::of(encode(&Weights::of(policy)));
+        let weights = Shared::new(encode(&Weights::of(policy)));
         let mut steps = limits.steps;
         if limits.until_all_ended {
             let answers = self.ask(&weights, &manner, steps, true)?;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use workers::{Request, Shared};
+
 use super::call::{Answer, Call, Id, Manner, Place, Run, Weights, decode, encode, id_of};
 use super::{NAME, lanes_of};
 use crate::algorithms;
@@ -43,7 +45,7 @@ struct Agent {
     encoder: InputEncoder,
     policy: Policy,
     /// Whose weights it has.
-    weights: Option<Id>,
+    weights: Option<String>,
 }
 
 /// A group that is held.
@@ -53,7 +55,7 @@ struct Held {
     base: Id,
     state: CollectorState,
     /// A rollout that was begun with these weights and in this manner.
-    open: Option<(Id, Manner, Rollout)>,
+    open: Option<(String, Manner, Rollout)>,
 }
 
 impl Worker {
@@ -70,15 +72,19 @@ impl Worker {
         }
     }
 
-    /// Answers the call of this name and body.
+    /// Answers a call, whose shared bytes are the weights to play with.
     ///
     /// # Errors
     /// The reason why it has no result.
-    pub fn answer(&mut self, name: &str, body: &[u8]) -> Result<Vec<u8>, String> {
-        if name != NAME {
-            return Err(format!("there is no call {name:?}"));
+    pub fn answer(&mut self, request: &Request) -> Result<Vec<u8>, String> {
+        if request.name != NAME {
+            return Err(format!("there is no call {:?}", request.name));
         }
-        let call: Call = decode("the call", body)?;
+        let call: Call = decode("the call", &request.body)?;
+        let shared = request.shared.as_ref();
+        let Some(weights) = shared.filter(|shared| shared.id() == call.weights) else {
+            return Err(format!("its weights, {}, were not shared", call.weights));
+        };
         if self.current.as_ref().map(|current| current.id) != Some(call.run.id) {
             let Some(bytes) = call.run.checked()? else {
                 return Ok(encode(&Answer::Missing));
@@ -91,7 +97,7 @@ impl Worker {
         if current.run.servers.is_empty() && self.site.own.is_none() {
             self.site.own = Some((self.start_server)()?);
         }
-        let answer = current.answer(&call, &self.site)?;
+        let answer = current.answer(&call, weights, &self.site)?;
         Ok(encode(&answer.unwrap_or(Answer::Missing)))
     }
 }
@@ -116,30 +122,32 @@ impl Current {
     }
 
     /// Returns nothing where the call leaves out what is not held. A group whose call fails is no longer held.
-    fn answer(&mut self, call: &Call, site: &Site) -> Result<Option<Answer>, String> {
+    fn answer(
+        &mut self,
+        call: &Call,
+        weights: &Shared,
+        site: &Site,
+    ) -> Result<Option<Answer>, String> {
         if call.group >= self.run.groups {
             return Err(format!("there is no group {}", call.group));
         }
-        let held = match self.groups.remove(&call.group) {
+        let mut held = match self.groups.remove(&call.group) {
             Some(held) if held.can_go_on(call) => held,
             held => match call.place.checked()? {
-                Some(place) => self.put(call, place, held.map(|held| held.env), site)?,
+                Some(place) => self.put(call, weights, place, held.map(|held| held.env), site)?,
                 None => return Ok(None),
             },
         };
-        let mut held = held;
-        let answer = match self.agent_with(call, &held.env)? {
-            Some(agent) => Some(held.play(call, agent)?),
-            None => None,
-        };
+        let answer = held.play(call, self.agent_with(weights, &held.env)?)?;
         self.groups.insert(call.group, held);
-        Ok(answer)
+        Ok(Some(answer))
     }
 
     /// Puts a group at a place, in its environments or in new ones. An empty place is the beginning of the run.
     fn put(
         &mut self,
         call: &Call,
+        weights: &Shared,
         place: &[u8],
         env: Option<RemoteVectorEnv>,
         site: &Site,
@@ -151,17 +159,10 @@ impl Current {
             None => self.connect(call.group, lanes.len(), site)?,
         };
         let state = if place.is_empty() {
-            self.agent_with(call, &env)?;
-            let Some(Agent {
-                encoder, policy, ..
-            }) = &self.agent
-            else {
-                return Err("no agent".into());
-            };
-            let hyper = &self.config.hyper;
-            let seeds = LaneSeeds::training(self.config.seed, lanes);
-            let encoder = encoder.clone();
-            let begun = Collector::begin(&mut env, encoder, policy, hyper, &[], seeds);
+            let (agent, config) = self.agent_with(weights, &env)?;
+            let seeds = LaneSeeds::training(config.seed, lanes);
+            let (encoder, policy) = (agent.encoder.clone(), &agent.policy);
+            let begun = Collector::begin(&mut env, encoder, policy, &config.hyper, &[], seeds);
             begun.map_err(|error| error.to_string())?.into_state()
         } else {
             let Place { snapshot, state } = decode("its place", place)?;
@@ -196,37 +197,38 @@ impl Current {
         connected.map_err(|error| error.to_string())
     }
 
-    /// Returns the agent with the weights of a call; nothing if they are not known.
+    /// Returns the agent with these weights.
     fn agent_with(
         &mut self,
-        call: &Call,
+        weights: &Shared,
         env: &RemoteVectorEnv,
-    ) -> Result<Option<(&Agent, &TrainConfig)>, String> {
-        if self.agent.is_none() {
-            let text = |error: &dyn std::fmt::Display| error.to_string();
-            let encoder =
-                input_encoder(&self.config, &env.spaces()).map_err(|error| text(&error))?;
-            let row = algorithms::find(&self.config.algorithm).map_err(|error| text(&error))?;
-            let mut rng = seeds::generator(self.config.seed, Role::Agent);
-            let policy = row.policy(&self.config.hyper, &encoder, &mut rng);
-            self.agent = Some(Agent {
-                encoder,
-                policy,
-                weights: None,
-            });
-        }
-        let Some(agent) = &mut self.agent else {
-            return Ok(None);
+    ) -> Result<(&Agent, &TrainConfig), String> {
+        let agent = match &mut self.agent {
+            Some(agent) => agent,
+            none => none.insert(Agent::new(&self.config, env)?),
         };
-        if agent.weights != Some(call.weights.id) {
-            let Some(bytes) = call.weights.checked()? else {
-                return Ok(None);
-            };
-            let weights: Weights = decode("its weights", bytes)?;
-            weights.put_into(&mut agent.policy)?;
-            agent.weights = Some(call.weights.id);
+        if agent.weights.as_deref() != Some(weights.id()) {
+            let values: Weights = decode("its weights", weights.body())?;
+            values.put_into(&mut agent.policy)?;
+            agent.weights = Some(weights.id().to_owned());
         }
-        Ok(Some((agent, &self.config)))
+        Ok((agent, &self.config))
+    }
+}
+
+impl Agent {
+    /// An agent for environments like this one, of no weights that are known.
+    fn new(config: &TrainConfig, env: &RemoteVectorEnv) -> Result<Self, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let encoder = input_encoder(config, &env.spaces()).map_err(|error| text(&error))?;
+        let row = algorithms::find(&config.algorithm).map_err(|error| text(&error))?;
+        let mut rng = seeds::generator(config.seed, Role::Agent);
+        let policy = row.policy(&config.hyper, &encoder, &mut rng);
+        Ok(Self {
+            encoder,
+            policy,
+            weights: None,
+        })
     }
 }
 
@@ -235,7 +237,7 @@ impl Held {
     fn can_go_on(&self, call: &Call) -> bool {
         self.base == call.place.id
             && self.open.as_ref().is_none_or(|(weights, manner, open)| {
-                *weights == call.weights.id
+                *weights == call.weights
                     && *manner == call.manner
                     && open.steps <= call.steps
                     && !call.until_all_ended
@@ -274,7 +276,7 @@ impl Held {
             if call.until_all_ended {
                 let steps = open.steps;
                 self.state = collector.into_state();
-                self.open = Some((call.weights.id, call.manner.clone(), open));
+                self.open = Some((call.weights.clone(), call.manner.clone(), open));
                 return Ok(Answer::Ended {
                     steps,
                     seconds: seconds(began),
