@@ -13,8 +13,17 @@ use agent::run::config::TrainConfig;
 use agent::run::train::{Ending, Origin, TrainError, TrainOptions, Trained, train_from};
 use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress, Silent};
 use serde_json::{Map, Value, json};
-use workers::{CallError, Part, Pool, Request};
+use workers::{CallError, Part, Pool, Request, Shared};
 
+#[cfg(target_os = "linux")]
+#[path = "../../env-server/workers/tests/support/children.rs"]
+mod children;
+#[cfg(target_os = "linux")]
+#[path = "../../env-server/workers/tests/support/ray.rs"]
+mod cluster;
+#[cfg(target_os = "linux")]
+#[path = "collect/ray.rs"]
+mod ray;
 #[expect(dead_code, reason = "these tests train agents of their own")]
 mod support;
 
@@ -24,17 +33,17 @@ type Reply = mpsc::Sender<Result<Vec<u8>, String>>;
 
 /// A worker in a thread, which is lost at every so many calls: after it has played, and before its answer arrives.
 struct Thread {
-    calls: Mutex<mpsc::Sender<(Vec<u8>, Reply)>>,
+    calls: Mutex<mpsc::Sender<(Request, Reply)>>,
     made: AtomicUsize,
     lost_at: usize,
 }
 
-fn start() -> mpsc::Sender<(Vec<u8>, Reply)> {
-    let (sender, calls) = mpsc::channel::<(Vec<u8>, Reply)>();
+fn start() -> mpsc::Sender<(Request, Reply)> {
+    let (sender, calls) = mpsc::channel::<(Request, Reply)>();
     std::thread::spawn(move || {
         let mut worker = Worker::new(|| Err("there is a server".into()), None);
-        for (body, reply) in calls {
-            reply.send(worker.answer(NAME, &body)).unwrap();
+        for (request, reply) in calls {
+            reply.send(worker.answer(&request)).unwrap();
         }
     });
     sender
@@ -49,10 +58,10 @@ impl Thread {
         })
     }
 
-    fn ask(&self, body: &[u8]) -> Result<Vec<u8>, String> {
+    fn ask(&self, request: &Request) -> Result<Vec<u8>, String> {
         let (reply, answer) = mpsc::channel();
         let calls = self.calls.lock().unwrap().clone();
-        calls.send((body.to_vec(), reply)).unwrap();
+        calls.send((request.clone(), reply)).unwrap();
         answer.recv().unwrap()
     }
 }
@@ -64,10 +73,10 @@ impl Pool for Thread {
         _on_part: &mut dyn FnMut(Part<'_>),
         _stop: &AtomicBool,
     ) -> Result<Vec<u8>, CallError> {
-        let mut answer = self.ask(&request.body);
+        let mut answer = self.ask(request);
         if self.made.fetch_add(1, Ordering::Relaxed) % self.lost_at == self.lost_at - 1 {
             *self.calls.lock().unwrap() = start();
-            answer = self.ask(&request.body);
+            answer = self.ask(request);
         }
         answer.map_err(CallError::Failed)
     }
@@ -280,12 +289,56 @@ fn what_workers_cannot_play_is_refused() {
     }
 }
 
+/// A pool that shares other bytes than it was asked to, or none.
+struct Careless(Arc<dyn Pool + Send + Sync>, Option<Shared>);
+
+impl Pool for Careless {
+    fn call(
+        &self,
+        request: &Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, CallError> {
+        let shared = self.1.clone();
+        let request = Request {
+            shared,
+            ..request.clone()
+        };
+        self.0.call(&request, on_part, stop)
+    }
+
+    fn close(&self) {}
+
+    fn kill_all(&self) {}
+}
+
+#[test]
+fn a_worker_plays_with_no_other_weights_than_its_call_names() {
+    let server = support::environments();
+    let config = config("ppo", "MemoryTask-v0", json!({"delay": 5}), 1_000);
+    for shared in [None, Some(Shared::new(b"other weights".to_vec()))] {
+        let workers = Workers {
+            pools: vec![Arc::new(Careless(Thread::pool(usize::MAX), shared))],
+            servers: vec![server.clone()],
+        };
+        let error = by_workers(&config, &server, (&workers, 4), None).unwrap_err();
+        assert!(error.to_string().contains("were not shared"), "{error}");
+    }
+}
+
 #[test]
 fn damaged_calls_are_refused_and_the_worker_goes_on() {
     let server = support::environments();
     let mut worker = Worker::new(move || Ok(server.clone()), None);
-    assert!(worker.answer("job", b"").unwrap_err().contains("job"));
+    let request = |name: &str, body: &[u8]| Request {
+        name: name.to_owned(),
+        body: body.to_vec(),
+        checkpoint: None,
+        shared: Some(Shared::new(b"weights".to_vec())),
+    };
+    let error = worker.answer(&request("job", b"")).unwrap_err();
+    assert!(error.contains("job"), "{error}");
     for body in [&b""[..], &[0x80], &[0xc1], b"call"] {
-        assert!(worker.answer(NAME, body).is_err(), "{body:?}");
+        assert!(worker.answer(&request(NAME, body)).is_err(), "{body:?}");
     }
 }

@@ -1,11 +1,11 @@
 //! Jobs on a Ray cluster (`--pool ray`): what is refused before a run has a directory, and equal
 //! results, also when workers, the relay or the caller are lost.
-//!
-//! Tests that need Ray use a Ray of their own on this machine, and the relay of this repository. They
-//! need a Python with Ray, which STRATEGIC_MEMORY_PYTHON names; without it they say that they were
-//! skipped.
 #![cfg(target_os = "linux")]
 
+#[path = "../../env-server/workers/tests/support/children.rs"]
+mod children;
+#[path = "../../env-server/workers/tests/support/ray.rs"]
+mod cluster;
 #[path = "workplace/processes.rs"]
 mod processes;
 #[path = "workplace/results.rs"]
@@ -13,46 +13,20 @@ mod results;
 mod workplace;
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::{Mutex, PoisonError};
 
-use processes::{PLAN, checkpoint, children, kill, sorted_results, wait_for_checkpoint};
+use children::{children, kill};
+use cluster::{is_worker, python, turn, with_ray, workers};
+use processes::{PLAN, checkpoint, sorted_results, wait_for_checkpoint};
 use workplace::{Finished, Workplace, interrupt};
 
-const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
-/// A Ray takes all processors; two at once would only wait for each other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 const RUN: [&str; 4] = ["--experiments", "plan.toml", "--pool", "ray"];
-
-/// The Python with Ray. Says so if there is none.
-fn python() -> Option<PathBuf> {
-    let python = std::env::var_os(PYTHON).map(PathBuf::from);
-    let has_ray = |python: &PathBuf| {
-        let imported = Command::new(python)
-            .args(["-c", "import ray, msgpack"])
-            .output();
-        imported.is_ok_and(|ended| ended.status.success())
-    };
-    let found = python.filter(has_ray);
-    if found.is_none() {
-        eprintln!(
-            "SKIPPED: {PYTHON} names no Python with Ray; to have one: \
-             python3 -m venv .venv-ray && .venv-ray/bin/pip install 'ray==2.60.*' && \
-             export {PYTHON}=$PWD/.venv-ray/bin/python"
-        );
-    }
-    found
-}
 
 /// The program with a Ray of its own.
 fn command(place: &Workplace, python: &Path, arguments: &[&str]) -> Command {
     let mut command = place.command(arguments);
-    let relay = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/cluster/src");
-    command
-        .env(PYTHON, python)
-        .env("PYTHONPATH", relay)
-        .env("RAY_ADDRESS", "local");
+    with_ray(&mut command, python);
     command
 }
 
@@ -63,23 +37,6 @@ fn run(place: &Workplace, python: &Path, arguments: &[&str]) -> Finished {
 fn spawn(place: &Workplace, python: &Path, name: &str) -> Child {
     let arguments = [&RUN[..], &["--name", name]].concat();
     command(place, python, &arguments).spawn().unwrap()
-}
-
-/// The workers of a run: they descend from it, by the relay and Ray.
-fn workers(of: u32) -> Vec<u32> {
-    let below = children(of);
-    let mut found: Vec<u32> = below.iter().copied().filter(|id| is_worker(*id)).collect();
-    found.extend(below.into_iter().flat_map(workers));
-    found
-}
-
-fn is_worker(id: u32) -> bool {
-    let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == 0);
-    let is_shipped = words
-        .next()
-        .is_some_and(|path| String::from_utf8_lossy(path).contains("strategic-memory-cluster-"));
-    is_shipped && words.next() == Some(b"worker")
 }
 
 /// Runs the plan in one process, whose results all others must have.
@@ -161,7 +118,7 @@ fn a_cluster_that_is_not_there_is_said_before_a_run_has_a_directory() {
 #[test]
 fn a_cluster_has_the_results_of_one_process_also_when_a_worker_is_killed() {
     let Some(python) = python() else { return };
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let place = Workplace::new(PLAN);
     alone(&place);
     let whole = run(&place, &python, &[&RUN[..], &["--name", "whole"]].concat());
@@ -184,7 +141,7 @@ fn a_cluster_has_the_results_of_one_process_also_when_a_worker_is_killed() {
 #[test]
 fn a_run_without_its_relay_or_interrupted_is_resumed() {
     let Some(python) = python() else { return };
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let place = Workplace::new(PLAN);
     alone(&place);
     for (name, code) in [("severed", 1), ("stopped", 130)] {

@@ -2,6 +2,8 @@
 //! lost.
 #![cfg(target_os = "linux")]
 
+#[path = "../../env-server/workers/tests/support/children.rs"]
+mod children;
 #[path = "workplace/processes.rs"]
 mod processes;
 #[path = "workplace/results.rs"]
@@ -12,7 +14,8 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use processes::{PLAN, checkpoint, children, kill, sorted_results, wait_for_checkpoint};
+use children::{children, kill};
+use processes::{PLAN, checkpoint, sorted_results, wait_for_checkpoint};
 use workers::frame::{self, Frame};
 use workplace::{Finished, Workplace, interrupt};
 

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use agent::algorithms;
 use agent::algorithms::sections::Overrides;
+use agent::arguments::PoolArgs;
+use agent::env::remote::Token;
 use agent::env::selection::OptionDraw;
+use agent::experience::Collection;
 use agent::learner::sequence::Imitation;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::collect::{self, Workers};
@@ -15,17 +18,18 @@ use agent::run::config::TrainConfig;
 use agent::run::folder::{CONFIG, Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
 use agent::run::statistics::RunStatistics;
-use agent::run::train::{Ending, LATEST};
+use agent::run::train::{Ending, LATEST, check_workers};
 use agent::signals::{StopRequest, stop_on_signals};
 use agent::views::monitor::{Console, ConsoleOptions};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use workers::{LocalPool, Pool};
+use workers::cluster::{self, Terms};
+use workers::{LocalPool, Pool, Program};
 
 use super::row::Row;
-use super::server::ServerArgs;
+use super::server::{ServerArgs, Servers};
 use super::{print, shell, tell, thousands, values};
 
 /// Train an agent, or resume a training run
@@ -41,6 +45,8 @@ Examples:
   agent train --config runs/hard/config.toml --seed 1 --out runs/hard-1     the same with another seed
   agent train --resume runs/hard                                            after Ctrl-C
   agent train --resume runs/hard --total-timesteps 200000                   longer than first planned
+  agent train --algorithm tracerl --workers 4                               slow environments, in processes of their own
+  agent train --algorithm tracerl --pool ray                                on the machines of a Ray cluster
 
 A TOML file has the flags' names as keys, with `_` for `-`:
   algorithm = \"tracerl\"
@@ -109,20 +115,31 @@ pub struct TrainArgs {
     /// Print the outcome as a line of JSON
     #[arg(long)]
     json: bool,
-    /// Play the environments in N processes of their own: for slow ones. The result is the same to the bit
+    /// Play the environments in N processes of their own: for slow ones. The result is the same to the bit [default with
+    /// --pool: as many as it has free CPUs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     workers: Option<u16>,
+    /// The machines of a cluster
+    #[command(flatten)]
+    pool: PoolArgs,
     #[command(flatten)]
     servers: ServerArgs,
     #[command(flatten)]
     hyperparameters: Overrides,
 }
 
+type AnyPool = Arc<dyn Pool + Send + Sync>;
+
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::of(args)?;
-    let stop = stop_request()?;
+    if args.workers.is_some() || args.pool.cluster(None).is_some() {
+        check_workers(&plan.config)?;
+    }
     let algorithm = algorithms::find(&plan.config.algorithm)?;
     let servers = args.servers.start_for(algorithm)?;
+    // A cluster is looked at now, before the run has a folder.
+    let workers = workers(args, &plan.config, &servers)?;
+    let stop = stop_request(workers.clone())?;
     let session = Session {
         config: plan.config,
         servers: servers.urls,
@@ -131,16 +148,16 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         directory: plan.directory,
         checkpoint_interval: args.checkpoint_interval,
         earlier: plan.earlier,
-        workers: args
-            .workers
-            .map(|count| workers(count, &args.servers))
-            .transpose()?,
+        workers,
     };
     let mut console = Console::new(ConsoleOptions {
         progress: !args.no_progress,
         log_interval_episodes: args.verbose.then_some(args.log_interval),
     });
-    let end = session.run(&mut console, stop.flag())?;
+    let end = session.run(&mut console, stop.flag());
+    let pools = session.workers.iter().flat_map(|workers| &workers.pools);
+    pools.for_each(|pool| pool.close());
+    let end = end?;
     if args.json {
         print(&json(&end)?)?;
     } else {
@@ -152,14 +169,52 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Returns so many workers: processes of this program. They play on the servers that were named, or on servers of their own.
-fn workers(count: u16, servers: &ServerArgs) -> anyhow::Result<Workers> {
-    let program = collect::program(super::worker::arguments(servers))?;
-    let pool = |_| -> Arc<dyn Pool + Send + Sync> { Arc::new(LocalPool::new(program.clone())) };
-    Ok(Workers {
-        pools: (0..count).map(pool).collect(),
-        servers: servers.server.clone(),
-    })
+/// Returns the workers that are asked for, which run this program. They play on the servers that were named, or on servers of
+/// their own.
+fn workers(
+    args: &TrainArgs,
+    config: &TrainConfig,
+    servers: &Servers,
+) -> anyhow::Result<Option<Workers>> {
+    let pools = match (
+        args.pool.cluster(Some(agent::nn::cpu_class())),
+        args.workers,
+    ) {
+        (None, None) => return Ok(None),
+        (None, Some(count)) => processes(count, &args.servers)?,
+        (Some(_), _) if servers.token.is_some() => bail!(
+            "the machines of a pool get no token: name servers that ask for none, without --token-file and {}, or train \
+             with --workers N instead of --pool",
+            Token::VARIABLE
+        ),
+        (Some(terms), count) => {
+            let groups = collect::groups(config.hyper.get::<Collection>().num_envs);
+            seats(&terms, count, groups)?
+        }
+    };
+    Ok(Some(Workers {
+        pools,
+        servers: args.servers.server.clone(),
+    }))
+}
+
+/// Processes on this machine, so many.
+fn processes(count: u16, servers: &ServerArgs) -> anyhow::Result<Vec<AnyPool>> {
+    let program = collect::program(super::worker::arguments(servers));
+    let program = program.context("cannot read this program")?;
+    let pool = |_| -> AnyPool { Arc::new(LocalPool::new(program.clone())) };
+    Ok((0..count).map(pool).collect())
+}
+
+/// Seats in a cluster: so many, or as many as it has slots; not more than there are groups to be played.
+fn seats(terms: &Terms, count: Option<u16>, groups: usize) -> anyhow::Result<Vec<AnyPool>> {
+    let program = collect::program(Vec::new()).context("cannot read this program")?;
+    let file = Program::own_file_for_others();
+    let warn = |text: &str| tell(&format!("warning: {text}"));
+    let pool = cluster::pool(&file, &program.hello.program, terms, warn)?;
+    let count = count.map_or(pool.ready().slots, u64::from);
+    let seat = |number| -> AnyPool { Arc::new(pool.seat(number)) };
+    Ok((0..count.clamp(1, groups as u64)).map(seat).collect())
 }
 
 /// A resolved configuration and its folder.
@@ -274,11 +329,15 @@ fn new_directory(config: &TrainConfig) -> PathBuf {
     Path::new("runs").join(name)
 }
 
-/// Returns the flag that the first Ctrl-C sets; the second ends the program.
-fn stop_request() -> anyhow::Result<StopRequest> {
+/// Returns the flag that the first Ctrl-C sets; the second ends the program and its workers.
+fn stop_request(workers: Option<Workers>) -> anyhow::Result<StopRequest> {
     let on_first =
         || tell("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
-    Ok(stop_on_signals(on_first, || {})?)
+    let on_second = move || {
+        let pools = workers.iter().flat_map(|workers| &workers.pools);
+        pools.for_each(|pool| pool.kill_all());
+    };
+    Ok(stop_on_signals(on_first, on_second)?)
 }
 
 /// The outcome for a person.

@@ -139,6 +139,9 @@ impl Session {
                 true,
             ));
         }
+        if self.workers.is_some() {
+            train::check_workers(&self.config)?;
+        }
         let snapshot = resume
             .as_ref()
             .and_then(|resume| resume.run.environment.as_deref());
@@ -152,8 +155,7 @@ impl Session {
             .map(|dataset| Playback::new(dataset, num_envs));
         let mut playback = playback.transpose()?;
         let origin = match (&mut playback, &self.workers) {
-            (Some(_), Some(_)) => return Err(SessionError::RecordedForWorkers),
-            (Some(playback), None) => Origin::Recording(playback),
+            (Some(playback), _) => Origin::Recording(playback),
             (None, None) => Origin::Environments(&mut env),
             (None, Some(workers)) => Origin::Workers {
                 workers,
@@ -548,9 +550,6 @@ pub enum SessionError {
         /// The folder.
         directory: PathBuf,
     },
-    /// Workers for a run that plays nothing.
-    #[error("the run learns from recorded episodes: there is nothing that workers could play")]
-    RecordedForWorkers,
     /// Another process is at work in the folder, or it cannot be written.
     #[error(transparent)]
     Lock(#[from] LockError),

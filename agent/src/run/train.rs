@@ -24,14 +24,12 @@ use crate::learner::exploration::{Exploration, ExplorationBonuses, LearningRewar
 use crate::learner::sequence::Imitation;
 use crate::learner::stopping::Stopping;
 use crate::learner::{Diverged, Experience, Group, Learner, LearnerContext, Metrics, StateError};
-use crate::memory::sequence::Goal;
 use crate::nn::NnError;
 use crate::policy::Policy;
-use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
 use crate::run::autosave::{self, Autosave};
 use crate::run::checkpoint::{Checkpoint, CheckpointError, RunState};
-use crate::run::collect::{RemoteCollector, Workers};
+use crate::run::collect::{self, RemoteCollector, Workers};
 use crate::run::config::TrainConfig;
 use crate::run::load::{self, ActorError};
 use crate::run::statistics::RunStatistics;
@@ -135,6 +133,14 @@ pub(super) fn dataset(
     Ok(Some(read?))
 }
 
+/// Checks that workers can play the lanes of a run, before anything is made for it.
+///
+/// # Errors
+/// [`TrainError::Workers`], with the reason why they cannot.
+pub fn check_workers(config: &TrainConfig) -> Result<(), TrainError> {
+    collect::refusal(config).map_or(Ok(()), |reason| Err(TrainError::Workers(reason)))
+}
+
 /// Trains an agent from experience of any origin, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
@@ -230,38 +236,6 @@ impl<'a> Origin<'a> {
             Self::Recording(playback) => *playback,
             Self::Workers { like, .. } => *like,
         }
-    }
-
-    /// Returns why an agent cannot be trained on this, if it cannot.
-    fn refusal(
-        &self,
-        policy: &Policy,
-        hyper: &Hyperparameters,
-        guest: Option<&Guest>,
-    ) -> Option<&'static str> {
-        if !matches!(self, Self::Workers { .. }) {
-            return None;
-        }
-        let refusals = [
-            (
-                guest.is_some(),
-                "another agent plays in its place (behaviour_checkpoint), which workers do not know",
-            ),
-            (
-                policy.tables().is_some(),
-                "it learns tables, which are too large to be sent before every rollout",
-            ),
-            (
-                hyper.has::<Goal>(),
-                "the last bits of its memory go by how many environments are played side by side",
-            ),
-            (
-                policy.decider() == Decider::Oracle,
-                "the oracle plays it, and does not learn",
-            ),
-        ];
-        let reason = refusals.into_iter().find(|(refused, _)| *refused);
-        reason.map(|(_, reason)| reason)
     }
 
     fn begin(
@@ -364,6 +338,9 @@ fn digest(bytes: &[u8]) -> String {
 
 impl<'a> Trainer<'a> {
     fn begin(config: &TrainConfig, mut origin: Origin<'a>) -> Result<Self, TrainError> {
+        if matches!(origin, Origin::Workers { .. }) {
+            check_workers(config)?;
+        }
         let algorithm = algorithms::find(&config.algorithm)?;
         let env = origin.env();
         let solved_threshold = env.solved_threshold()?;
@@ -392,9 +369,6 @@ impl<'a> Trainer<'a> {
             &mut rng,
         );
         let guest = guest(hyper, &spaces)?;
-        if let Some(reason) = origin.refusal(&policy, hyper, guest.as_ref()) {
-            return Err(TrainError::Workers(reason));
-        }
         let source = origin.begin(config, encoder, &policy, guest)?;
         Ok(Self {
             config: config.clone(),
@@ -757,7 +731,7 @@ pub enum TrainError {
     #[error("dataset: {0}")]
     Dataset(#[from] MinariError),
     /// An agent that workers cannot play.
-    #[error("workers cannot play this agent: {0}")]
+    #[error("workers cannot play this agent: {0}; train it without --workers and --pool")]
     Workers(&'static str),
     /// The losses.
     #[error(transparent)]

@@ -97,7 +97,7 @@ fn a_relay_gets_shared_bytes_once_and_calls_know_their_seat() {
         let answer = seat.call(&needs(&first), &mut |_| (), &GO_ON).unwrap();
         assert_eq!(answer, [&[3, number][..], b"first"].concat());
     }
-    // Shared by nobody.
+    // This one needs no bytes and has no seat.
     assert_eq!(call(&pool, "shared").unwrap(), [3, 0]);
 }
 
