@@ -33,8 +33,10 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Up to this many lanes are built at once without going aside.
 const FEW_LANES: u64 = 64;
-/// What a timer of the runtime may be late.
-const COARSE: Duration = Duration::from_millis(5);
+/// What a timer of the runtime may be late: it rounds up to milliseconds.
+const COARSE: Duration = Duration::from_millis(3);
+/// What a thread that sleeps may be late.
+const FINE: Duration = Duration::from_micros(200);
 
 /// The state that handlers share.
 pub(crate) struct App {
@@ -479,12 +481,18 @@ fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>)
     }
 }
 
-/// Waits so long. A timer of the runtime rounds up to milliseconds, which would be much beside a lane's time, so a thread
-/// sleeps for the last of them.
+/// Waits so long, as exactly as an environment that computes: a thread sleeps for the last milliseconds, and yields for the
+/// last fraction of one.
 async fn wait(time: Duration) {
     let until = Instant::now() + time;
     tokio::time::sleep(time.saturating_sub(COARSE)).await;
-    let rest = move || std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    let rest = move || {
+        let left = until.saturating_duration_since(Instant::now());
+        std::thread::sleep(left.saturating_sub(FINE));
+        while Instant::now() < until {
+            std::thread::yield_now();
+        }
+    };
     // Fails only while the runtime ends.
     let _ = tokio::task::spawn_blocking(rest).await;
 }
