@@ -45,8 +45,8 @@ Examples:
   agent train --config runs/hard/config.toml --seed 1 --out runs/hard-1     the same with another seed
   agent train --resume runs/hard                                            after Ctrl-C
   agent train --resume runs/hard --total-timesteps 200000                   longer than first planned
-  agent train --algorithm tracerl --workers 4                               slow environments, in processes of their own
-  agent train --algorithm tracerl --pool ray                                on the machines of a Ray cluster
+  agent train --algorithm tracerl --workers 4                               slow environments
+  agent train --algorithm tracerl --pool ray                                on a Ray cluster
 
 A TOML file has the flags' names as keys, with `_` for `-`:
   algorithm = \"tracerl\"
