@@ -20,7 +20,9 @@ Note = Callable[[str], None]
 def alone(logs: Path) -> Any:
     """What one process learns."""
     found = learned(train_here(logs))
-    assert len(found[0]) > 100
+    measured, tensors = found
+    assert len(measured) > 100
+    assert any(name.startswith("adam/") for name in tensors)
     return found
 
 

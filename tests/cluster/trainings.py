@@ -83,13 +83,16 @@ class Training:
             self._process.wait()
 
 
-def learned(run: Path) -> tuple[list[Any], Any, bytes]:
+def learned(run: Path) -> tuple[list[Any], dict[str, bytes]]:
     """Returns what a run has measured in each update, and its weights and optimiser to the bit."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
     measured = [(line["timesteps"], line["metrics"]) for line in map(json.loads, lines)]
     stored = (run / "checkpoint.safetensors").read_bytes()
     begin = 8 + int.from_bytes(stored[:8], "little")
-    header = json.loads(stored[8:begin])
-    # It has times.
-    del header["__metadata__"]
-    return measured, header, stored[begin:]
+    tensors = {}
+    for name, tensor in json.loads(stored[8:begin]).items():
+        # The environments' state, the only bytes, is stored by groups.
+        if name != "__metadata__" and tensor["dtype"] == "F32":
+            low, high = tensor["data_offsets"]
+            tensors[name] = stored[begin + low : begin + high]
+    return measured, tensors

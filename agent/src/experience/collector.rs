@@ -490,12 +490,8 @@ impl Source for Collector<'_> {
     fn restore(
         &mut self,
         snapshot: Option<&[u8]>,
-        mut state: CollectorState,
+        state: CollectorState,
     ) -> Result<(), EnvError> {
-        // A checkpoint of an earlier version has no generators: its lanes draw as those of a new run.
-        if state.generators.len() != self.batch() {
-            state.generators = self.state.generators.clone();
-        }
         let Some(snapshot) = snapshot else {
             self.state.generators = state.generators;
             return Ok(());

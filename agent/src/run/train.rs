@@ -405,7 +405,13 @@ impl<'a> Trainer<'a> {
         trainer.learner.import(&checkpoint.learner)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
         let snapshot = checkpoint.run.environment.as_deref();
-        trainer.source.restore(snapshot, checkpoint.run.collector)?;
+        let mut collector = checkpoint.run.collector;
+        // A checkpoint of an earlier version has no generators: its lanes draw as those of a new run.
+        let begun = &trainer.source.state().generators;
+        if collector.generators.len() != begun.len() {
+            collector.generators = begun.clone();
+        }
+        trainer.source.restore(snapshot, collector)?;
         trainer.rng = checkpoint.run.rng;
         trainer.clock.timesteps_before = checkpoint.run.statistics.timesteps;
         trainer.statistics = RunStatistics {

@@ -344,9 +344,6 @@ impl Source for RemoteCollector<'_> {
         mut state: CollectorState,
     ) -> Result<(), EnvError> {
         let groups = self.places.len();
-        if state.generators.len() != self.batch() {
-            state.generators = self.state.generators.clone();
-        }
         // Without the environments' own state only the generators are taken over.
         let snapshots = match snapshot {
             Some(snapshot) => split_snapshot(snapshot)?,
