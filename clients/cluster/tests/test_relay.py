@@ -13,6 +13,8 @@ from conftest import SOURCE, Relay, kill, lives, wait_for
 
 from strategic_memory_cluster import frames, programs
 
+ANY_CALL = {"id": 1, "name": "echo", "body": b"", "checkpoint": None}
+
 
 def checkpoints(events: list[tuple[str, Any]]) -> list[int]:
     parts = [fields for kind, fields in events if kind == "part"]
@@ -141,13 +143,33 @@ def test_a_killed_relay_takes_its_workers_along(program: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"GET / HTTP/1.1\r\n\r\n", frames.encode("done", id=1, body=b""), frames.encode("call", id=1)],
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        frames.encode("done", id=1, body=b""),
+        frames.encode("call", id=1),
+        frames.encode("share", id="0" * 64, body=b"other"),
+        frames.encode("share", id=programs.digest(b"").upper(), body=b""),
+        frames.encode("share", id=programs.digest(b"old"), body=b"old")
+        + frames.encode("share", id=programs.digest(b"new"), body=b"new")
+        + frames.encode("call", **ANY_CALL, shared=programs.digest(b"old"), seat=0),
+        frames.encode("call", **ANY_CALL, shared=programs.digest(b"never sent"), seat=None),
+        frames.encode("call", **ANY_CALL, shared=None, seat=-1),
+    ],
 )
 def test_a_damaged_frame_of_the_caller_ends_the_relay(program: Path, content: bytes) -> None:
     relay = Relay(program, RAY_ADDRESS="local")
     assert relay.read() is not None
     relay.send(content)
     assert relay.read() is None
+    assert relay.end() == 1
+
+
+def test_another_class_of_cpu_than_the_callers_is_refused(program: Path) -> None:
+    relay = Relay(program, "--cpu", "odd", RAY_ADDRESS="local")
+    first = relay.read()
+    assert first is not None
+    assert first[0] == "refused"
+    assert "has a CPU of the class any, and the run needs odd" in first[1]["reason"]
     assert relay.end() == 1
 
 
