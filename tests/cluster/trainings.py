@@ -15,8 +15,8 @@ from ray_machines import RayMachines
 from sweeps import PATIENCE_S, ROOT, caller_environment, is_worker, wait_for
 
 _AGENT = ROOT / "target" / "release" / "agent"
-_STEPS = 96_000
-"""Some 500 updates: half a minute with three workers on two cores."""
+_STEPS = 48_000
+"""Some 250 updates: a quarter of a minute and more with three workers on two cores."""
 
 
 def command(out: Path, *how: str) -> list[str | Path]:
