@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Relay, kill, lives, wait_for
+from conftest import SOURCE, Relay, kill, lives, wait_for
 
 from strategic_memory_cluster import frames
 
@@ -184,3 +186,60 @@ def test_a_killed_relay_takes_its_actors_along(program: Path) -> None:
     kill(relay.process.pid)
     relay.end()
     wait_for(lambda: not lives(told.pid) and not lives(told.parent))
+
+
+MEMORY = """
+import argparse, asyncio, io, os, sys
+from pathlib import Path
+from strategic_memory_cluster import frames, programs, start
+from strategic_memory_cluster.output import Output
+
+args = argparse.Namespace(pool_wait_s=60.0, insecure=False, cpu=None)
+_, cluster = start.connect(args, Path(sys.argv[1]))
+import ray
+from strategic_memory_cluster.relay import Relay
+
+core = ray._private.worker.global_worker.core_worker
+reading, writing = os.pipe()
+relay = Relay(cluster, Output(io.BytesIO()))
+
+async def main():
+    serving = asyncio.create_task(relay.serve(os.fdopen(reading, "rb")))
+    for number in range(8):
+        body = bytes([number]) * 2000
+        shared = programs.digest(body)
+        os.write(writing, frames.encode("share", id=shared, body=body))
+        fields = {"name": "whoami", "body": b"", "checkpoint": None}
+        for seat in (None, 0):
+            call = {"id": 2 * number + (seat is None), **fields, "shared": shared, "seat": seat}
+            os.write(writing, frames.encode("call", **call))
+        await asyncio.sleep(0.1)
+        while relay._calls:
+            await asyncio.sleep(0.05)
+        if number > 0:
+            # What was given back may take a moment to be counted.
+            for _ in range(100):
+                kept = len(core.get_all_reference_counts())
+                if number == 1 or kept <= first:
+                    break
+                await asyncio.sleep(0.05)
+            first = kept if number == 1 else first
+            print(kept, flush=True)
+    os.close(writing)
+    await serving
+
+asyncio.run(main())
+"""
+
+
+def test_references_to_old_shares_are_dropped(program: Path) -> None:
+    measured = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(program)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "RAY_ADDRESS": "local"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    first, *later = map(int, measured.stdout.split())
+    assert first > 0
+    assert max(later) <= first
