@@ -9,12 +9,15 @@ from strategic_memory_cluster import frames
 from strategic_memory_cluster.frames import Damaged
 
 
+REST = {"checkpoint": None, "shared": None, "seat": None}
+
+
 def test_a_frame_is_read_as_it_was_written() -> None:
-    wire = frames.encode("call", id=7, name="job", body=b"\x01\x02", checkpoint=None)
+    wire = frames.encode("call", id=7, name="job", body=b"\x01\x02", **REST)
     # The bytes that the Rust side expects.
-    assert wire[:10] == bytes([0, 0, 0, 41, 0x81, 0xA4]) + b"call"
+    assert wire[:10] == bytes([0, 0, 0, 55, 0x81, 0xA4]) + b"call"
     stream = io.BytesIO(wire + frames.encode("stop", id=1 << 60))
-    fields = {"id": 7, "name": "job", "body": b"\x01\x02", "checkpoint": None}
+    fields = {"id": 7, "name": "job", "body": b"\x01\x02", **REST}
     assert frames.read(stream) == ("call", fields)
     assert frames.read(stream) == ("stop", {"id": 1 << 60})
     assert frames.read(stream) is None

@@ -14,9 +14,9 @@ from conftest import SOURCE, Relay, kill, lives, wait_for
 from strategic_memory_cluster import frames
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def seats(program: Path) -> Iterator[Relay]:
-    """A relay with a Ray of its own, whose CPUs no seat has."""
+    """A relay with a Ray of its own; one for all tests of this file, in their order."""
     relay = Relay(program, RAY_ADDRESS="local")
     first = relay.read()
     assert first is not None
@@ -26,7 +26,7 @@ def seats(program: Path) -> Iterator[Relay]:
 
 
 class Told:
-    """What a worker says of itself."""
+    """The body of an answer to `whoami`."""
 
     def __init__(self, body: bytes) -> None:
         pid, parent, fits, *self.received = body.decode().split()
@@ -41,7 +41,23 @@ def ask(relay: Relay, seat: int | None, shared: str | None = None, losses: int =
     return Told(events[-1][1]["body"])
 
 
+def renew(relay: Relay, seat: int) -> None:
+    """Kills a seat's worker: the next one holds nothing."""
+    old = ask(relay, seat)
+    kill(old.pid)
+    wait_for(lambda: not lives(old.pid))
+
+
+def test_calls_without_a_seat_get_their_share_too(seats: Relay) -> None:
+    # The first test: later, seats have all CPUs.
+    shared = seats.share(b"x" * 200_000)
+    told = ask(seats, None, shared)
+    assert (told.fits, told.received) == (True, [shared])
+
+
 def test_a_seat_keeps_its_worker_and_a_worker_its_share(seats: Relay) -> None:
+    renew(seats, 0)
+    renew(seats, 1)
     first = seats.share(b"first" * 100_000)
     told = ask(seats, 0, first)
     assert (told.fits, told.received) == (True, [first])
@@ -69,16 +85,16 @@ def test_a_seat_keeps_its_worker_and_a_worker_its_share(seats: Relay) -> None:
 
 def test_a_lost_worker_and_a_lost_actor_are_replaced(seats: Relay) -> None:
     shared = seats.share(b"bytes")
-    old = ask(seats, 7, shared)
-    call = seats.call("die", 30, seat=7, shared=shared)
+    old = ask(seats, 1, shared)
+    call = seats.call("die", 30, seat=1, shared=shared)
     events = seats.read_until_end_of(call)[call]
     assert [kind for kind, _ in events if kind != "part"] == ["lost", "done"]
     assert events[-1][1]["body"] == b"\x1e\x03"
-    new = ask(seats, 7, shared)
+    new = ask(seats, 1, shared)
     assert (new.pid != old.pid, new.parent == old.parent) == (True, True)
     assert new.received == [shared]
     # The process of Ray dies, and its worker with it.
-    call = seats.call("count", 100, seat=7, shared=shared)
+    call = seats.call("count", 100, seat=1, shared=shared)
     frame = seats.read()
     assert frame is not None
     assert frame[0] == "part"
@@ -87,23 +103,24 @@ def test_a_lost_worker_and_a_lost_actor_are_replaced(seats: Relay) -> None:
     assert [kind for kind, _ in events if kind != "part"] == ["lost", "done"]
     assert events[-1][1]["body"][1] > 0
     wait_for(lambda: not lives(new.pid))
-    newest = ask(seats, 7, shared)
+    newest = ask(seats, 1, shared)
     assert newest.parent != new.parent
     assert newest.received == [shared]
     # Without a call, its death is noticed by the next one.
     kill(newest.parent)
     wait_for(lambda: not lives(newest.parent))
-    call = seats.call("whoami", seat=7, shared=shared)
+    call = seats.call("whoami", seat=1, shared=shared)
     events = seats.read_until_end_of(call)[call]
     assert events[-1][0] == "done"
     # Three lost workers end a call, and nothing else.
-    call = seats.call("exit", seat=7)
+    call = seats.call("exit", seat=1)
     reason = "the worker ended with exit status: 3 (a last word)"
     assert seats.read_until_end_of(call)[call] == [("lost", {"reason": reason})] * 3
-    assert ask(seats, 7, shared).received == [shared]
+    assert ask(seats, 1, shared).received == [shared]
 
 
 def test_calls_in_flight_keep_the_share_they_name(seats: Relay) -> None:
+    renew(seats, 0)
     first = seats.share(b"1" * 300_000)
     # It waits behind another call of its seat while a new share comes.
     before = seats.call("count", 10, seat=0)
@@ -114,31 +131,6 @@ def test_calls_in_flight_keep_the_share_they_name(seats: Relay) -> None:
     told = Told(came[waiting][-1][1]["body"])
     assert (told.fits, told.received) == (True, [first])
     assert Told(came[last][-1][1]["body"]).received == [first, second]
-
-
-def test_calls_without_a_seat_get_their_share_too(seats: Relay) -> None:
-    shared = seats.share(b"x" * 200_000)
-    told = ask(seats, None, shared)
-    assert (told.fits, told.received) == (True, [shared])
-
-
-def test_more_seats_than_cpus_share_actors(seats: Relay) -> None:
-    many = (os.cpu_count() or 1) + 3
-    shared = seats.share(b"bytes")
-    calls = [seats.call("whoami", seat=seat, shared=shared) for seat in range(many)]
-    came = seats.read_until_end_of(*calls)
-    told = [Told(came[call][-1][1]["body"]) for call in calls]
-    assert all(one.fits for one in told)
-    pids = {one.pid for one in told}
-    assert 1 <= len(pids) < many
-    # From now on each goes to the same worker, and at once.
-    assert {ask(seats, seat, shared).pid for seat in range(many)} == pids
-    # A lost actor's seats find others.
-    kill(told[0].parent)
-    wait_for(lambda: not lives(told[0].parent))
-    calls = [seats.call("count", 2, seat=seat) for seat in range(many)]
-    came = seats.read_until_end_of(*calls)
-    assert all(events[-1][0] == "done" for events in came.values())
 
 
 def test_stop_reaches_calls_of_seats(seats: Relay) -> None:
@@ -159,8 +151,27 @@ def test_stop_reaches_calls_of_seats(seats: Relay) -> None:
     assert len(events) < 255
     early = seats.call("count", 255, seat=1)
     seats.send(frames.encode("stop", id=early))
-    assert seats.read_until_end_of(early)[early] == [("stopped", {})]
+    assert seats.read_until_end_of(early)[early][-1] == ("stopped", {})
     assert ask(seats, 0).received == []
+
+
+def test_more_seats_than_cpus_share_actors(seats: Relay) -> None:
+    many = (os.cpu_count() or 1) + 3
+    shared = seats.share(b"bytes")
+    calls = [seats.call("whoami", seat=seat, shared=shared) for seat in range(many)]
+    came = seats.read_until_end_of(*calls)
+    told = [Told(came[call][-1][1]["body"]) for call in calls]
+    assert all(one.fits for one in told)
+    pids = {one.pid for one in told}
+    assert 1 <= len(pids) < many
+    # From now on each goes to the same worker, and at once.
+    assert {ask(seats, seat, shared).pid for seat in range(many)} == pids
+    # A lost actor's seats find others.
+    kill(told[0].parent)
+    wait_for(lambda: not lives(told[0].parent))
+    calls = [seats.call("count", 2, seat=seat) for seat in range(many)]
+    came = seats.read_until_end_of(*calls)
+    assert all(events[-1][0] == "done" for events in came.values())
 
 
 def test_the_end_of_the_input_stops_seats(program: Path) -> None:

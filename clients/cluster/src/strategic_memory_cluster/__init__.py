@@ -1,6 +1,6 @@
-"""Carries the calls of `benchmark --pool ray` to the machines of a Ray cluster.
+"""Carries calls of `benchmark` and `agent train --pool ray` to the machines of a Ray cluster.
 
-`python -m strategic_memory_cluster relay` is started by the benchmark. People use
+These programs start `python -m strategic_memory_cluster relay`. People use
 `strategic-memory-cluster check`, which says what a run would find.
 """
 

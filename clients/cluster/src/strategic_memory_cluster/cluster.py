@@ -57,7 +57,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run wants of a cluster."""
+    """Conditions of a run on its cluster."""
 
     wait_s: float
     """Time for a CPU to become free."""

@@ -98,8 +98,8 @@ def answer(
 class Keeper:
     """An actor: keeps a worker for the calls of its seats, which come one after the other.
 
-    Its caller takes events by asking for more. On two cores this takes half the time that a stream
-    takes, or a second thread of Ray's that could be told to stop.
+    Its caller takes events by asking for more. A stream of Ray's takes twice the time. So does a
+    second thread of Ray's, which could hear that a call shall stop.
     """
 
     def __init__(self, program: Program) -> None:
@@ -155,7 +155,7 @@ def _answer(
     shared: Shared | None,
     listen: Callable[[Worker], None],
 ) -> Iterator[Event]:
-    """Gives a call to the worker of this process of Ray, after it was shown to `listen`.
+    """Shows the worker of this process of Ray to `listen`, then gives it a call.
 
     Yields `began` with the node and the CPU's class, then the call's events. `misplaced`, with the
     node's id and the reason, is the only event where calls of this run must not be answered.
