@@ -8,7 +8,6 @@ import pytest
 from strategic_memory_cluster import frames
 from strategic_memory_cluster.frames import Damaged
 
-
 REST = {"checkpoint": None, "shared": None, "seat": None}
 
 

@@ -236,6 +236,13 @@ async def main():
                 await asyncio.sleep(0.05)
             first = kept if number == 1 else first
             print(kept, flush=True)
+    # The same bytes are stored once.
+    last = relay._shared
+    os.write(writing, frames.encode("share", id=shared, body=body))
+    os.write(writing, frames.encode("call", id=99, **fields, shared=shared, seat=None))
+    while 99 not in relay._calls:
+        await asyncio.sleep(0.001)
+    assert relay._shared is last
     os.close(writing)
     await serving
 
@@ -243,7 +250,7 @@ asyncio.run(main())
 """
 
 
-def test_references_to_old_shares_are_dropped(program: Path) -> None:
+def test_a_share_is_stored_once_and_an_old_one_is_dropped(program: Path) -> None:
     measured = subprocess.run(
         [sys.executable, "-c", MEMORY, str(program)],
         env={**os.environ, "PYTHONPATH": str(SOURCE), "RAY_ADDRESS": "local"},
