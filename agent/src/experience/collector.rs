@@ -487,11 +487,7 @@ impl Source for Collector<'_> {
         self.env.snapshot()
     }
 
-    fn restore(
-        &mut self,
-        snapshot: Option<&[u8]>,
-        state: CollectorState,
-    ) -> Result<(), EnvError> {
+    fn restore(&mut self, snapshot: Option<&[u8]>, state: CollectorState) -> Result<(), EnvError> {
         let Some(snapshot) = snapshot else {
             self.state.generators = state.generators;
             return Ok(());
