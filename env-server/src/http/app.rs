@@ -34,7 +34,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 /// Up to this many lanes are built at once without going aside.
 const FEW_LANES: u64 = 64;
 /// What a timer of the runtime may be late: it rounds up to milliseconds.
-const COARSE: Duration = Duration::from_millis(3);
+pub(super) const COARSE: Duration = Duration::from_millis(3);
 /// What a thread that sleeps may be late.
 const FINE: Duration = Duration::from_micros(200);
 
@@ -481,11 +481,12 @@ fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>)
     }
 }
 
-/// Waits so long, as exactly as an environment that computes: a thread sleeps for the last milliseconds, and yields for the
-/// last fraction of one.
+/// Waits so long, as exactly as an environment that computes: a timer for most of it, then a thread
+/// sleeps for the last milliseconds, and yields for the last fraction of one.
 async fn wait(time: Duration) {
-    let until = Instant::now() + time;
+    let begun = tokio::time::Instant::now();
     tokio::time::sleep(time.saturating_sub(COARSE)).await;
+    let until = Instant::now() + time.saturating_sub(begun.elapsed());
     let rest = move || {
         let left = until.saturating_duration_since(Instant::now());
         std::thread::sleep(left.saturating_sub(FINE));
