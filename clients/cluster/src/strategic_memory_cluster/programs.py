@@ -76,6 +76,6 @@ def _forget_old(directory: Path, newest: Path) -> None:
         except OSError:
             return 0.0
 
-    others = [path for path in directory.iterdir() if path != newest]
+    others = [path for path in directory.iterdir() if path != newest and not path.is_dir()]
     for path in sorted(others, key=age)[KEPT - 1 :]:
         path.unlink(missing_ok=True)

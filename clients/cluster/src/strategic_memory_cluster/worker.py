@@ -6,10 +6,8 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import frames
+from .scratch import Scratch
 
 PATIENCE_S = 5.0
 """Time for a worker to end by itself after the end of its input, before it is killed."""
@@ -38,8 +37,9 @@ class Worker:
     """A worker that has said hello, in a process group of its own."""
 
     def __init__(self, program: Path, sha256: str) -> None:
-        self._scratch = tempfile.mkdtemp(prefix="worker-")
-        environment = {**os.environ, "TMPDIR": self._scratch, "WORKER_SCRATCH": self._scratch}
+        self._scratch = Scratch()
+        folder = str(self._scratch.path)
+        environment = {**os.environ, "TMPDIR": folder, "WORKER_SCRATCH": folder}
         self.sha256 = sha256
         self.held: str | None = None
         """The id of the share that it holds."""
@@ -48,9 +48,9 @@ class Worker:
         self._stopped = threading.Event()
         self._input_lock = threading.Lock()
         try:
-            self._child = _start([str(program), "worker"], environment)
+            self._child = _start([str(program), "worker"], environment, self._scratch.lock)
         except BaseException:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
             raise
         self._widen_pipes()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -123,7 +123,7 @@ class Worker:
         for output in (self._child.stdout, self._child.stderr):
             if output is not None and not self._listener.is_alive():
                 output.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -197,8 +197,11 @@ def _event_of(kind: str, fields: dict[str, Any]) -> tuple[int, Event]:
     raise frames.Damaged(f"a frame {kind!r}, which workers do not send")
 
 
-def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Starts a process. Waits while another thread's child still has the file open for writing."""
+def _start(command: list[str], environment: dict[str, str], lock: int) -> subprocess.Popen[bytes]:
+    """Starts a process, which holds the lock too.
+
+    Waits while another thread's child still has the file open for writing.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -209,6 +212,7 @@ def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
+                pass_fds=(lock,),
             )
         except OSError as error:
             if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
