@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from . import __version__, frames, start
+from . import __version__, caller, frames, start
 from .check import run_check
 from .output import Output, own_output
 from .settings import Refused
@@ -38,9 +38,12 @@ def run_relay(args: argparse.Namespace) -> int:
     """Carries calls until standard input ends."""
     output = Output(own_output())
     try:
-        _, cluster = start.connect(args, args.program)
+        with caller.watched(sys.stdin.fileno()):
+            _, cluster = start.connect(args, args.program)
     except Refused as error:
         output.send("refused", reason=str(error))
+        return 1
+    except caller.Gone:
         return 1
     assert cluster.program is not None
     from .relay import Relay

@@ -67,8 +67,8 @@ class Relay:
             while frame is not None and not isinstance(frame, frames.Damaged):
                 try:
                     frame = frames.read(stream)
-                except (frames.Damaged, OSError) as error:
-                    frame = frames.Damaged(str(error))
+                except Exception as error:  # else the relay would wait forever
+                    frame = frames.Damaged(str(error) or repr(error))
                 loop.call_soon_threadsafe(arrived.put_nowait, frame)
 
         threading.Thread(target=read, daemon=True).start()
@@ -137,6 +137,8 @@ class Relay:
                 self._output.send("lost", id=call_id, reason=reason)
         except frames.Damaged as error:
             self._output.send("failed", id=call_id, reason=f"the answer does not fit: {error}")
+        except Exception as error:  # else its caller would wait forever
+            self._output.send("failed", id=call_id, reason=f"the relay failed: {error!a}")
         finally:
             if call.seat is None:
                 self._bell.forget.remote(call_id)

@@ -1,9 +1,8 @@
 """Temporary folders of workers. A folder whose users were killed is removed when the next is made.
 
-Ray kills its processes together with their children, and machines lose power: then nobody is left
-to remove a folder. So each user of a folder holds a lock on it, which ends with the process, and
-who makes a new folder removes those that nobody holds. Where a file system has no such locks,
-folders are left behind.
+Ray kills its processes together with their children, and machines lose power. So the processes that
+use a folder hold a lock on it, which ends with them, and a new folder's maker removes those without
+a lock. Where a file system has no such locks, folders are left behind.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Scratch:
         parent.mkdir(mode=0o700, exist_ok=True)
         handle = _open(parent)
         try:
-            # Nobody else removes a folder between its making and its locking.
+            # The lock keeps other makers from removing it before it has a lock of its own.
             if _locks(handle, fcntl.LOCK_EX):
                 _remove_unused(parent)
             self.path = Path(tempfile.mkdtemp(dir=parent))
@@ -52,7 +51,7 @@ def _open(folder: Path) -> int:
 
 
 def _locks(handle: int, how: int) -> bool:
-    """Locks an open folder. False if somebody else holds it, or it cannot be locked."""
+    """Locks an open folder. False if another process holds it, or it cannot be locked."""
     try:
         fcntl.flock(handle, how)
     except OSError:
@@ -61,7 +60,7 @@ def _locks(handle: int, how: int) -> bool:
 
 
 def _remove_unused(parent: Path) -> None:
-    """Removes the folders that no process holds."""
+    """Removes the folders without a lock."""
     for folder in parent.iterdir():
         with contextlib.suppress(OSError):
             handle = _open(folder)
