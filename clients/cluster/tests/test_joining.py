@@ -1,4 +1,5 @@
-"""The relay with a cluster that a node of another class of CPU joins."""
+"""The relay with clusters that were started by hand: a node of another class of CPU joins one, and
+others have another Ray or another Python."""
 
 from __future__ import annotations
 
@@ -15,6 +16,15 @@ from typing import Any
 
 import pytest
 from conftest import Relay
+
+RAY = ["-m", "ray.scripts.scripts"]
+"""Arguments of Python that run the command `ray`."""
+
+OTHERS = {
+    "Ray 2.59.0": "ray.__version__ = '2.59.0'",
+    "Python 3.10.2": "sys.version_info = (3, 10, 2, 'final', 0)",
+}
+"""What another cluster has, and how this machine's Ray comes to say so of itself."""
 
 TOKEN = "ab" * 32
 """Nodes of this cluster have it; it guards nothing after the test."""
@@ -35,12 +45,19 @@ class Nodes:
         self._folder = folder
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *arguments: str, **environment: str) -> None:
+    def start_head(self, command: list[str] = RAY) -> None:
+        """Starts the first node, with one CPU."""
+        port = self.address.rpartition(":")[2]
+        store = f"--object-store-memory={100_000_000}"
+        common = ("--node-ip-address=127.0.0.1", "--include-dashboard=false", store)
+        self.start("--head", f"--port={port}", "--num-cpus=1", *common, command=command)
+
+    def start(self, *arguments: str, command: list[str] = RAY, **environment: str) -> None:
         """Starts a node, and waits until it has joined."""
         said = self._folder / f"said-{len(self._started)}"
         with said.open("wb") as output:
             node = subprocess.Popen(
-                [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments],
+                [sys.executable, *command, "start", "--block", *arguments],
                 env={**os.environ, **self.environment, **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -65,10 +82,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """A cluster with one CPU."""
     nodes = Nodes(tmp_path_factory.mktemp("ray"))
     try:
-        port = nodes.address.rpartition(":")[2]
-        store = f"--object-store-memory={100_000_000}"
-        common = ("--node-ip-address=127.0.0.1", "--include-dashboard=false", store)
-        nodes.start("--head", f"--port={port}", "--num-cpus=1", *common)
+        nodes.start_head()
         yield nodes
     finally:
         nodes.end()
@@ -105,3 +119,23 @@ def test_a_node_of_another_class_that_joins_later_is_avoided(nodes: Nodes, progr
     assert first[0] == "refused"
     assert "has a CPU of the class other, and the run needs any" in first[1]["reason"]
     assert relay.end() == 1
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_cluster_of_another_ray_or_python_is_refused(
+    program: Path, tmp_path_factory: pytest.TempPathFactory, other: str
+) -> None:
+    acts = f"import sys, ray; {OTHERS[other]}; from ray.scripts.scripts import main; main()"
+    # A short name: paths of sockets have at most 107 bytes.
+    nodes = Nodes(tmp_path_factory.mktemp("ray"))
+    try:
+        nodes.start_head(["-c", acts])
+        relay = Relay(program, **nodes.environment, RAY_ADDRESS=nodes.address)
+        first = relay.read()
+        assert relay.end() == 1
+    finally:
+        nodes.end()
+    assert first is not None
+    assert first[0] == "refused"
+    reason = first[1]["reason"]
+    assert re.search(rf"has .*{re.escape(other)}.*, and here is Ray .*; use the same", reason)
