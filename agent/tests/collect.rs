@@ -24,6 +24,8 @@ mod cluster;
 #[cfg(target_os = "linux")]
 #[path = "collect/ray.rs"]
 mod ray;
+#[path = "collect/sessions.rs"]
+mod sessions;
 #[expect(dead_code, reason = "these tests train agents of their own")]
 mod support;
 

@@ -146,6 +146,9 @@ impl Session {
             .as_ref()
             .and_then(|resume| resume.run.environment.as_deref());
         let mut env = self.connect(snapshot)?;
+        if self.workers.is_some() {
+            collect::saved(&mut env).map_err(TrainError::from)?;
+        }
         let spaces = env.spaces();
         train::input_encoder(&self.config, &spaces)?;
         let num_envs = self.config.hyper.get::<Collection>().num_envs;

@@ -20,6 +20,14 @@ use serde_json::{Map, Value};
 /// Starts an environment server on a thread of its own, which runs until the tests end; returns its
 /// URL.
 pub fn environments() -> String {
+    environments_of(env_server::ServerConfig {
+        allow_oracle: true,
+        ..env_server::ServerConfig::default()
+    })
+}
+
+/// The same, of a server with these settings.
+pub fn environments_of(config: env_server::ServerConfig) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -28,10 +36,6 @@ pub fn environments() -> String {
     let listener = runtime.block_on(listener).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        let config = env_server::ServerConfig {
-            allow_oracle: true,
-            ..env_server::ServerConfig::default()
-        };
         runtime.block_on(env_server::run(listener, config, std::future::pending()))
     });
     url

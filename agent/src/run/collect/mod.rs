@@ -17,6 +17,7 @@ use std::ops::Range;
 use workers::Program;
 
 use crate::algorithms;
+use crate::env::{EnvError, VectorEnv};
 use crate::learner::sequence::Imitation;
 use crate::memory::sequence::Goal;
 use crate::policy::decider::Decider;
@@ -69,6 +70,16 @@ pub(super) fn refusal(config: &TrainConfig) -> Option<&'static str> {
     ];
     let reason = refusals.into_iter().find(|(refused, _)| *refused);
     reason.map(|(_, reason)| reason)
+}
+
+/// Returns the state of environments that workers play.
+///
+/// # Errors
+/// [`EnvError::Worker`]: a server that does not tell it, so that no other worker could play in a lost one's place.
+pub(super) fn saved(env: &mut dyn VectorEnv) -> Result<Vec<u8>, EnvError> {
+    env.snapshot().map_err(|error| EnvError::Worker {
+        detail: format!("they need environments whose state can be saved: {error}"),
+    })
 }
 
 /// Returns this program, for a pool that starts its workers with these arguments.

@@ -1,12 +1,13 @@
 //! The worker's side: plays groups of lanes, and holds what it may need again.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use workers::{Request, Shared};
 
 use super::call::{Answer, Call, Id, Manner, Place, Run, Weights, decode, encode, id_of};
-use super::{NAME, lanes_of};
+use super::{NAME, lanes_of, saved};
 use crate::algorithms;
 use crate::env::VectorEnv;
 use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
@@ -131,33 +132,58 @@ impl Current {
         if call.group >= self.run.groups {
             return Err(format!("there is no group {}", call.group));
         }
-        let mut held = match self.groups.remove(&call.group) {
-            Some(held) if held.can_go_on(call) => held,
+        let held = self.groups.remove(&call.group);
+        let (mut held, is_put) = match held {
+            Some(held) if held.can_go_on(call) => (held, false),
             held => match call.place.checked()? {
-                Some(place) => self.put(call, weights, place, held.map(|held| held.env), site)?,
+                Some(place) => (self.put(call, weights, place, held, site)?, true),
                 None => return Ok(None),
             },
         };
-        let answer = held.play(call, self.agent_with(weights, &held.env)?)?;
-        self.groups.insert(call.group, held);
-        Ok(Some(answer))
+        let agent = self.agent_with(weights, &held.env)?;
+        match held.play(call, agent) {
+            Ok(answer) => {
+                self.groups.insert(call.group, held);
+                Ok(Some(answer))
+            }
+            // Its environments may be gone, as after a long pause. The caller has the place, to be put into new ones.
+            Err(_) if !is_put => Ok(None),
+            Err(reason) => Err(reason),
+        }
     }
 
-    /// Puts a group at a place, in its environments or in new ones. An empty place is the beginning of the run.
+    /// Puts a group at a place, in the environments that it has if they still live, otherwise in new ones.
     fn put(
         &mut self,
         call: &Call,
         weights: &Shared,
         place: &[u8],
-        env: Option<RemoteVectorEnv>,
+        held: Option<Held>,
         site: &Site,
     ) -> Result<Held, String> {
+        if let Some(held) = held
+            && let Ok(put) = self.put_into(held.env, call, weights, place)
+        {
+            return Ok(put);
+        }
+        let env = self.connect(call.group, self.lanes(call).len(), site)?;
+        self.put_into(env, call, weights, place)
+    }
+
+    fn lanes(&self, call: &Call) -> Range<usize> {
         let num_envs = self.config.hyper.get::<Collection>().num_envs;
-        let lanes = lanes_of(call.group, self.run.groups, num_envs);
-        let mut env = match env {
-            Some(env) => env,
-            None => self.connect(call.group, lanes.len(), site)?,
-        };
+        lanes_of(call.group, self.run.groups, num_envs)
+    }
+
+    /// Puts a group at a place in these environments. An empty place is the beginning of the run.
+    fn put_into(
+        &mut self,
+        mut env: RemoteVectorEnv,
+        call: &Call,
+        weights: &Shared,
+        place: &[u8],
+    ) -> Result<Held, String> {
+        let lanes = self.lanes(call);
         let state = if place.is_empty() {
             let (agent, config) = self.agent_with(weights, &env)?;
             let seeds = LaneSeeds::training(config.seed, lanes);
@@ -286,9 +312,7 @@ impl Held {
             rollout = Some(Box::new(open));
         }
         self.state = collector.into_state();
-        let snapshot = self.env.snapshot().map_err(|error| {
-            format!("workers need environments whose state can be saved: {error}")
-        })?;
+        let snapshot = saved(&mut self.env).map_err(|error| error.to_string())?;
         let state = self.state.clone();
         let place = encode(&Place { snapshot, state });
         self.base = id_of(&place);
