@@ -1,4 +1,4 @@
-//! What workers ask of environment servers: sessions that end during a pause are replaced, and a server that does not tell the
+//! Requests of workers to environment servers: sessions that end during a pause are replaced, and a server that does not tell the
 //! state of its environments is refused before a run has a folder.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -61,7 +61,7 @@ fn environments_that_expire_during_a_pause_are_replaced_and_the_agent_is_the_sam
     let task = json!({"delay": 5});
     let mut config = config("tracerl", "MemoryTask-v0", task, 48 * 16);
     let usual = support::environments();
-    // With whole episodes a rollout has two calls, and the second goes on with what the first began.
+    // With whole episodes a rollout has two calls, and the second continues what the first began.
     for whole_episodes in [false, true] {
         config.hyper = config
             .hyper
