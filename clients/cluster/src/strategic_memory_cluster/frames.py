@@ -54,13 +54,7 @@ def decode(body: bytes | bytearray) -> tuple[str, dict[str, Any]]:
     """Decodes the bytes of a frame, without its length."""
     try:
         frame = msgpack.unpackb(
-            body,
-            max_bin_len=MAX_FRAME_BYTES,
-            max_str_len=MAX_FRAME_BYTES,
-            max_map_len=32,
-            # Frames that are read have none, and a gigabyte of them takes many in memory.
-            max_array_len=0,
-            max_ext_len=0,
+            body, max_bin_len=MAX_FRAME_BYTES, max_str_len=MAX_FRAME_BYTES, max_map_len=32
         )
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise Damaged(f"bytes that are not a frame: {error}") from error
