@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,18 +17,15 @@ from strategic_memory_cluster.calls import Call
 from strategic_memory_cluster.output import Output
 
 
-def test_a_closed_pipe_interrupts_what_waits() -> None:
+def test_a_caller_is_gone_once_its_pipe_is_closed() -> None:
     ours, theirs = os.pipe()
-    with caller.watched(ours):
-        os.write(theirs, b"not read yet")
-    timer = threading.Timer(0.2, os.close, [theirs])
-    timer.start()
-    began = time.monotonic()
-    with pytest.raises(caller.Gone), caller.watched(ours):
-        time.sleep(30)
-    assert time.monotonic() - began < 10
-    # Afterwards it is left alone.
-    time.sleep(2 * caller._LOOK_S)
+    assert not caller.is_gone(ours)
+    os.write(theirs, b"not read yet")
+    assert not caller.is_gone(ours)
+    os.close(theirs)
+    assert caller.is_gone(ours)
+    # The look took nothing away.
+    assert os.read(ours, 100) == b"not read yet"
     os.close(ours)
 
 

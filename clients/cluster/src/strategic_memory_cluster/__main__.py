@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 
 from . import __version__, caller, frames, start
@@ -38,8 +39,8 @@ def run_relay(args: argparse.Namespace) -> int:
     """Carries calls until standard input ends."""
     output = Output(own_output())
     try:
-        with caller.watched(sys.stdin.fileno()):
-            _, cluster = start.connect(args, args.program)
+        is_gone = partial(caller.is_gone, sys.stdin.fileno())
+        _, cluster = start.connect(args, args.program, is_gone)
     except Refused as error:
         output.send("refused", reason=str(error))
         return 1

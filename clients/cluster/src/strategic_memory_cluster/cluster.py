@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,12 +19,15 @@ from ray import cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from . import nodes, programs, settings
+from .caller import Gone
 from .nodes import Program
 from .settings import Refused, Target
 
 _LOOK_S = 60.0
 """Time for a node to say what it is like. Its first process and our program take seconds."""
 
+_CALLER_S = 0.5
+"""Time between two looks for the caller."""
 
 _SAID_BYTES = 100_000
 
@@ -65,10 +68,12 @@ class Wanted:
     """Whether anybody may use it."""
     cpu: str | None
     """The class of all CPUs; nothing if they may differ."""
+    is_gone: Callable[[], bool] = lambda: False
+    """Whether nobody wants the cluster any more."""
 
 
 def connect(target: Target, program: Path | None, wanted: Wanted) -> Cluster:
-    """Connects, and looks at every node; `Refused` if a run would not work."""
+    """Connects, and looks at every node; `Refused` if a run would not work, `Gone` by `is_gone`."""
     if not (target.is_local or wanted.insecure or os.environ.get("RAY_AUTH_MODE") == "token"):
         raise Refused(_open_door(f"the cluster at {target.address}"))
     import strategic_memory_cluster
@@ -79,7 +84,7 @@ def connect(target: Target, program: Path | None, wanted: Wanted) -> Cluster:
     if program is not None:
         content = program.read_bytes()
         shipped = Program(programs.digest(content), [ray.put(content)], wanted.cpu)
-    _wait_for_slot(wanted.wait_s)
+    _wait_for_slot(wanted)
     found = _look(shipped)
     refuse_open(found, target, wanted.insecure)
     refuse_other_cpus(found, wanted.cpu)
@@ -217,16 +222,26 @@ def elsewhere(avoided: set[str]) -> dict[str, Any]:
     return {"label_selector": {"ray.io/node-id": f"!in({nodes_there})"}} if avoided else {}
 
 
-def _wait_for_slot(wait_s: float) -> None:
-    """Takes a slot for a moment. Waiting for it also lets an autoscaler add a node."""
+def _wait_for_slot(wanted: Wanted) -> None:
+    """Takes a slot for a moment. Waiting for it also lets an autoscaler add a node.
+
+    The wait may take a day, and a user who presses Ctrl-C does not wait so long.
+    """
     taken = ray.remote(num_cpus=1, max_retries=3)(nodes.nothing).remote()
-    ready, _ = ray.wait([taken], timeout=wait_s)
-    if not ready:
-        ray.cancel(taken, force=True)
-        raise Refused(
-            f"no CPU of the cluster was free within {wait_s:g} s; add a node "
-            "(ray start --address=HOST:6379), or wait longer: --pool-wait-s 600"
-        )
+    deadline = time.monotonic() + wanted.wait_s
+    while True:
+        left = deadline - time.monotonic()
+        ready, _ = ray.wait([taken], timeout=max(0.0, min(left, _CALLER_S)))
+        if ready:
+            return
+        if wanted.is_gone():
+            raise Gone
+        if left <= 0:
+            ray.cancel(taken, force=True)
+            raise Refused(
+                f"no CPU of the cluster was free within {wanted.wait_s:g} s; add a node "
+                "(ray start --address=HOST:6379), or wait longer: --pool-wait-s 600"
+            )
 
 
 def _look(program: Program | None) -> list[Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,15 +27,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def connect(args: argparse.Namespace, program: Path | None) -> tuple[Target, Cluster]:
-    """Connects to the cluster that the environment names; `Refused` if a run would not work."""
+def connect(
+    args: argparse.Namespace, program: Path | None, is_gone: Callable[[], bool] = lambda: False
+) -> tuple[Target, Cluster]:
+    """Connects to the cluster that the environment names; `Refused` if a run would not work.
+
+    `Gone` if `is_gone` says during the wait for a CPU that nobody wants the cluster any more.
+    """
     try:
         settings.check_installed()
         target = settings.find()
         settings.prepare(target)
         from . import cluster
 
-        wanted = cluster.Wanted(args.pool_wait_s, args.insecure, args.cpu)
+        wanted = cluster.Wanted(args.pool_wait_s, args.insecure, args.cpu, is_gone)
         return target, cluster.connect(target, program, wanted)
     except (ImportError, OSError) as error:
         raise Refused(str(error)) from error
