@@ -72,11 +72,12 @@ impl Pool for Thread {
     fn call(
         &self,
         request: &Request,
-        _on_part: &mut dyn FnMut(Part<'_>),
+        on_part: &mut dyn FnMut(Part<'_>),
         _stop: &AtomicBool,
     ) -> Result<Vec<u8>, CallError> {
         let mut answer = self.ask(request);
         if self.made.fetch_add(1, Ordering::Relaxed) % self.lost_at == self.lost_at - 1 {
+            on_part(Part::Lost("its thread was left"));
             *self.calls.lock().unwrap() = start();
             answer = self.ask(request);
         }
@@ -92,6 +93,7 @@ fn workers(count: usize, server: &str, lost_at: usize) -> Workers {
     Workers {
         pools: (0..count).map(|_| Thread::pool(lost_at)).collect(),
         servers: vec![server.to_owned()],
+        on_lost: Arc::new(|_| {}),
     }
 }
 
@@ -235,9 +237,15 @@ fn draws_and_whole_episodes_are_the_same_by_workers() {
             (collection.num_steps, collection.whole_episodes) = (20, true);
         });
     let expected = alone(&config, &server);
-    let workers = workers(2, &server, 4);
+    let mut workers = workers(2, &server, 4);
+    let lost = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&lost);
+    workers.on_lost = Arc::new(move |reason| told.lock().unwrap().push(reason.to_owned()));
     let trained = by_workers(&config, &server, (&workers, 5), None).unwrap();
     assert_equal(&trained.checkpoint, &expected, "draws");
+    let lost = lost.lock().unwrap();
+    assert!(lost.len() > 1, "{lost:?}");
+    assert!(lost.iter().all(|reason| reason == "its thread was left"));
 }
 
 /// Other workers resume a run of workers, and so does one process.
@@ -322,6 +330,7 @@ fn a_worker_plays_with_no_other_weights_than_its_call_names() {
         let workers = Workers {
             pools: vec![Arc::new(Careless(Thread::pool(usize::MAX), shared))],
             servers: vec![server.clone()],
+            on_lost: Arc::new(|_| {}),
         };
         let error = by_workers(&config, &server, (&workers, 4), None).unwrap_err();
         assert!(error.to_string().contains("were not shared"), "{error}");

@@ -195,6 +195,9 @@ fn workers(
     Ok(Some(Workers {
         pools,
         servers: args.servers.server.clone(),
+        on_lost: Arc::new(|reason| {
+            tell(&format!("lost a worker ({reason}); another plays its part"));
+        }),
     }))
 }
 

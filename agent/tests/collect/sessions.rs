@@ -1,5 +1,5 @@
-//! Requests of workers to environment servers: sessions that end during a pause are replaced, and a server that does not tell the
-//! state of its environments is refused before a run has a folder.
+//! Sessions of environment servers: workers replace those that end during a pause, and a server that does not tell the state of
+//! its environments is refused before a run has a folder.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -78,6 +78,7 @@ fn environments_that_expire_during_a_pause_are_replaced_and_the_agent_is_the_sam
         let workers = Workers {
             pools: vec![paused],
             servers: vec![brief()],
+            on_lost: Arc::new(|_| {}),
         };
         let trained = by_workers(&config, &workers.servers[0], (&workers, 2), None).unwrap();
         assert_equal(&trained.checkpoint, &expected, "after pauses");

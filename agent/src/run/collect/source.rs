@@ -27,6 +27,8 @@ pub struct Workers {
     pub pools: Vec<Arc<dyn Pool + Send + Sync>>,
     /// Environment servers that they play on; none: each has one of its own.
     pub servers: Vec<String>,
+    /// Called with the reason for every worker that a call has lost, from several threads. The call goes on in another one.
+    pub on_lost: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl fmt::Debug for Workers {
@@ -192,7 +194,8 @@ impl<'a> RemoteCollector<'a> {
         let of_worker = |number: usize| -> Vec<Result<Answered, EnvError>> {
             let pool = &self.workers.pools[number];
             let own = number * groups / workers..(number + 1) * groups / workers;
-            own.map(|group| answered(&**pool, call(group), weights, is_news))
+            let lost = &*self.workers.on_lost;
+            own.map(|group| answered(&**pool, call(group), weights, is_news, lost))
                 .collect()
         };
         let of_worker = &of_worker;
@@ -242,15 +245,16 @@ fn answered(
     whole: Call,
     weights: &Shared,
     is_news: bool,
+    on_lost: &dyn Fn(&str),
 ) -> Result<Answered, EnvError> {
     let began = Instant::now();
     let mut lean = whole.clone();
     if !is_news {
         (lean.run, lean.place) = (whole.run.alone(), whole.place.alone());
     }
-    let mut answer = call(pool, &lean, weights)?;
+    let mut answer = call(pool, &lean, weights, on_lost)?;
     if answer == Answer::Missing {
-        answer = call(pool, &whole, weights)?;
+        answer = call(pool, &whole, weights, on_lost)?;
     }
     if answer == Answer::Missing {
         return Err(worker("it misses what it was sent"));
@@ -261,7 +265,12 @@ fn answered(
     })
 }
 
-fn call(pool: &dyn Pool, call: &Call, weights: &Shared) -> Result<Answer, EnvError> {
+fn call(
+    pool: &dyn Pool,
+    call: &Call,
+    weights: &Shared,
+    on_lost: &dyn Fn(&str),
+) -> Result<Answer, EnvError> {
     let request = Request {
         name: NAME.to_owned(),
         body: encode(call),
@@ -270,7 +279,12 @@ fn call(pool: &dyn Pool, call: &Call, weights: &Shared) -> Result<Answer, EnvErr
     };
     // A stop is for the loop, after the update under way.
     let stop = AtomicBool::new(false);
-    let done = pool.call(&request, &mut |_| {}, &stop).map_err(worker)?;
+    let mut on_part = |part: workers::Part<'_>| {
+        if let workers::Part::Lost(reason) = part {
+            on_lost(reason);
+        }
+    };
+    let done = pool.call(&request, &mut on_part, &stop).map_err(worker)?;
     decode("an answer", &done).map_err(worker)
 }
 
