@@ -132,42 +132,43 @@ impl Current {
         if call.group >= self.run.groups {
             return Err(format!("there is no group {}", call.group));
         }
-        let held = self.groups.remove(&call.group);
-        let (mut held, is_put) = match held {
-            Some(held) if held.can_go_on(call) => (held, false),
-            held => match call.place.checked()? {
-                Some(place) => (self.put(call, weights, place, held, site)?, true),
+        let place = call.place.checked()?;
+        if let Some(held) = self.groups.remove(&call.group) {
+            let held = match place {
+                _ if held.can_go_on(call) => Ok(held),
                 None => return Ok(None),
-            },
-        };
-        let agent = self.agent_with(weights, &held.env)?;
-        match held.play(call, agent) {
-            Ok(answer) => {
-                self.groups.insert(call.group, held);
-                Ok(Some(answer))
+                Some(place) => self.put_into(held.env, call, weights, place),
+            };
+            if let Ok(answer) = held.and_then(|held| self.play(held, call, weights)) {
+                return Ok(Some(answer));
             }
-            // Its environments may be gone, as after a long pause. The caller has the place, to be put into new ones.
-            Err(_) if !is_put => Ok(None),
-            Err(reason) => Err(reason),
         }
+        let Some(place) = place else {
+            return Ok(None);
+        };
+        // Environments may be gone at any time, as after a long pause: once more, in new ones.
+        let played = self.play_anew(call, weights, place, site)?;
+        let played = played.or_else(|_| self.play_anew(call, weights, place, site)?);
+        played.map(Some)
     }
 
-    /// Puts a group at a place, in the environments that it has if they still live, otherwise in new ones.
-    fn put(
+    /// Plays a group from a place in new environments. The outer error: there are none, which needs no other try.
+    fn play_anew(
         &mut self,
         call: &Call,
         weights: &Shared,
         place: &[u8],
-        held: Option<Held>,
         site: &Site,
-    ) -> Result<Held, String> {
-        if let Some(held) = held
-            && let Ok(put) = self.put_into(held.env, call, weights, place)
-        {
-            return Ok(put);
-        }
+    ) -> Result<Result<Answer, String>, String> {
         let env = self.connect(call.group, self.lanes(call).len(), site)?;
-        self.put_into(env, call, weights, place)
+        let held = self.put_into(env, call, weights, place);
+        Ok(held.and_then(|held| self.play(held, call, weights)))
+    }
+
+    fn play(&mut self, mut held: Held, call: &Call, weights: &Shared) -> Result<Answer, String> {
+        let answer = held.play(call, self.agent_with(weights, &held.env)?)?;
+        self.groups.insert(call.group, held);
+        Ok(answer)
     }
 
     fn lanes(&self, call: &Call) -> Range<usize> {
