@@ -61,5 +61,5 @@ def test_the_program_of_the_guide_to_serving(
     # Twice, as a reader might: the second run has another session.
     for _ in range(2):
         exec(program.replace("http://127.0.0.1:7979", service), {})
-    # The lanes remember what they saw first.
-    assert capsys.readouterr().out.splitlines()[1::2] == ["[1, 0]"] * 2
+    # Only the last action of an episode is rewarded: earlier ones differ from machine to machine.
+    assert capsys.readouterr().out.splitlines() == ["[1, 0]"] * 2
