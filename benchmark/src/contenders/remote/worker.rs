@@ -18,8 +18,9 @@ use crate::run::contender::{Contender as _, JobError};
 use crate::run::embedded::EmbeddedServer;
 use crate::run::progress::{JobProgress, Report};
 
-/// Least time between two reports of progress.
-const INTERVAL: Duration = Duration::from_millis(200);
+/// Least time between two reports of progress. On a cluster a report costs milliseconds of processor time, half of them on the
+/// caller's machine, however many workers there are.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Returns what this program says about itself as a worker.
 ///

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -84,8 +84,11 @@ def connect(target: Target, program: Path | None, wanted: Wanted) -> Cluster:
     if program is not None:
         content = program.read_bytes()
         shipped = Program(programs.digest(content), [ray.put(content)], wanted.cpu)
+    # First, so that all nodes start their process of Ray at once; the wait needs one, too.
+    looked = _look(shipped, {})
     _wait_for_slot(wanted)
-    found = _look(shipped)
+    looked = _look(shipped, looked)
+    found = sorted(looked.values(), key=lambda node: node.name)
     refuse_open(found, target, wanted.insecure)
     refuse_other_cpus(found, wanted.cpu)
     usable = [node for node in found if node.found and not node.found["problem"]]
@@ -244,21 +247,25 @@ def _wait_for_slot(wanted: Wanted) -> None:
             )
 
 
-def _look(program: Program | None) -> list[Node]:
-    """Looks at all nodes at once."""
+def _look(program: Program | None, known: Mapping[str, Node]) -> dict[str, Node]:
+    """Looks at all nodes that are not known, at once; returns all that live, by id."""
     alive = [node for node in ray.nodes() if node["Alive"]]
-    asked = []
-    for node in alive:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    asked = {}
+    for node_id in [node["NodeID"] for node in alive if node["NodeID"] not in known]:
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
         options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
-        asked.append(ray.remote(**options)(nodes.look).remote(program))
+        asked[node_id] = ray.remote(**options)(nodes.look).remote(program)
     deadline = time.monotonic() + _LOOK_S
-    found = []
-    for node, answer in zip(alive, asked, strict=True):
+    found = {}
+    for node in alive:
+        node_id = node["NodeID"]
+        if node_id not in asked:
+            found[node_id] = known[node_id]
+            continue
         slots = int(node["Resources"].get("CPU", 0))
         try:
-            said = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
+            said = ray.get(asked[node_id], timeout=max(0.0, deadline - time.monotonic()))
         except ray.exceptions.RayError:
             said = None
-        found.append(Node(node["NodeManagerAddress"], slots, said))
-    return sorted(found, key=lambda node: node.name)
+        found[node_id] = Node(node["NodeManagerAddress"], slots, said)
+    return found
