@@ -18,8 +18,8 @@ use crate::run::contender::{Contender as _, JobError};
 use crate::run::embedded::EmbeddedServer;
 use crate::run::progress::{JobProgress, Report};
 
-/// Least time between two reports of progress. On a cluster a report costs milliseconds of processor time, half of them on the
-/// caller's machine, however many workers there are.
+/// Least time between two reports of progress. On a cluster a report costs milliseconds of processor time, some of them on the
+/// caller's machine, which has the reports of all workers to carry.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Returns what this program says about itself as a worker.
