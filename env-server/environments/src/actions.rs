@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter;
 use std::ops::Range;
 
-use env_protocol::{Array, ArrayError, Dtype, Space};
+use env_protocol::{Array, ArrayError, Data, Dtype, Space};
 
 use crate::Element;
 
@@ -62,47 +62,91 @@ impl fmt::Display for ActionRange {
 /// Returns the range of each number in an action.
 ///
 /// # Panics
-/// When an action is not a fixed number of integers, smaller than 2⁵¹, or of float32.
+/// When [`check_actions`] refuses the space.
 pub fn action_ranges(space: &Space) -> Vec<ActionRange> {
-    let integers = |range: Range<i64>| {
-        assert!(
-            -MOST < range.start && range.end < MOST,
-            "{range:?} is too wide"
-        );
-        ActionRange::Integers(range)
+    ranges(space).unwrap_or_else(|reason| panic!("{reason}"))
+}
+
+/// Checks that actions of a space can be sent: a fixed number of integers, smaller than 2⁵¹, or of
+/// floats.
+///
+/// # Errors
+/// Says why not.
+pub fn check_actions(space: &Space) -> Result<(), String> {
+    match space {
+        Space::Discrete { n, .. } if *n < 1 => return Err(format!("{n} values")),
+        Space::MultiDiscrete { nvec } if nvec.iter().any(|&n| n < 1) => {
+            return Err("a position without values".to_owned());
+        }
+        Space::Box { low, high, .. } => {
+            let is_empty =
+                |i: usize| low.at(i).is_nan() || high.at(i).is_nan() || low.at(i) > high.at(i);
+            if (0..space.flat_size()).any(is_empty) {
+                return Err("a number without values".to_owned());
+            }
+        }
+        _ => {}
+    }
+    match ranges(space)?.is_empty() {
+        true => Err("an action has no numbers".to_owned()),
+        false => Ok(()),
+    }
+}
+
+fn ranges(space: &Space) -> Result<Vec<ActionRange>, String> {
+    let integers = |range: Range<i64>| match -MOST < range.start && range.end < MOST {
+        true => Ok(ActionRange::Integers(range)),
+        false => Err(format!("{range:?} is too wide")),
     };
     match space {
-        Space::Discrete { n, start } => iter::once(integers(*start..start + n)).collect(),
-        Space::MultiDiscrete { nvec } => {
-            let ranges = nvec.iter().map(|&n| integers(0..n));
-            ranges.collect()
+        Space::Discrete { n, start } => {
+            let range = integers(*start..start.saturating_add(*n));
+            iter::once(range).collect()
         }
-        Space::MultiBinary { n } => vec![integers(0..2); *n],
+        Space::MultiDiscrete { nvec } => nvec.iter().map(|&n| integers(0..n)).collect(),
+        Space::MultiBinary { n } => Ok(vec![ActionRange::Integers(0..2); *n]),
         Space::Box {
-            dtype: Dtype::Float32,
+            dtype: Dtype::Float32 | Dtype::Float64,
             low,
             high,
             ..
         } => {
-            let narrow = |bound: f64| f64::from((bound as f32).clamp(f32::MIN, f32::MAX));
+            let is_float32 = space.dtype() == Some(Dtype::Float32);
+            let finite = |bound: f64| match is_float32 {
+                true => f64::from((bound as f32).clamp(f32::MIN, f32::MAX)),
+                false => bound.clamp(f64::MIN, f64::MAX),
+            };
             let ranges = (0..space.flat_size()).map(|i| ActionRange::Reals {
-                low: narrow(low.at(i)),
-                high: narrow(high.at(i)),
+                low: finite(low.at(i)),
+                high: finite(high.at(i)),
+            });
+            Ok(ranges.collect())
+        }
+        Space::Box {
+            dtype: Dtype::Bool, ..
+        } => Err("a Box of bool; MultiBinary has actions of bits".to_owned()),
+        Space::Box { low, high, .. } => {
+            let ranges = (0..space.flat_size()).map(|i| {
+                let (low, high) = (low.at(i).ceil(), high.at(i).floor());
+                integers(low as i64..(high as i64).saturating_add(1))
             });
             ranges.collect()
         }
-        other => panic!("actions must be integers or float32, not of {other:?}"),
+        Space::Tuple { .. } | Space::Dict { .. } => {
+            Err("an action must be one array, not a Tuple or a Dict".to_owned())
+        }
     }
 }
 
-/// Returns the numbers of actions as they are sent: in an array of float32 where the space is a
-/// `Box`, else of int64.
+/// Returns the numbers of actions as they are sent: in an array of the space's float type, or of
+/// int64.
 ///
 /// # Errors
 /// When they do not fill the shape.
 pub fn to_array(space: &Space, shape: Vec<usize>, actions: &[f64]) -> Result<Array, ArrayError> {
-    match space {
-        Space::Box { .. } => Array::from_f32(shape, actions.iter().map(|&x| x as f32).collect()),
+    match space.dtype() {
+        Some(Dtype::Float32) => Array::from_f32(shape, actions.iter().map(|&x| x as f32).collect()),
+        Some(Dtype::Float64) => Array::new(shape, Data::Float64(actions.to_vec())),
         _ => Array::from_i64(shape, actions.iter().map(|&x| x as i64).collect()),
     }
 }

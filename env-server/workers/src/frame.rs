@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::share::Shared;
@@ -136,12 +137,24 @@ pub struct Hello {
 /// When it cannot be written; `InvalidInput` when it is longer than [`MAX_FRAME_BYTES`], and nothing
 /// of it is written.
 pub fn write(out: &mut dyn Write, frame: &Frame) -> io::Result<()> {
+    write_message(out, frame, MAX_FRAME_BYTES)
+}
+
+/// Writes a message of any protocol with frames, and flushes it.
+///
+/// # Errors
+/// When it cannot be written; `InvalidInput` when it is longer than `limit` bytes, and nothing of
+/// it is written.
+pub fn write_message(out: &mut dyn Write, message: &impl Serialize, limit: u32) -> io::Result<()> {
     let mut bytes = vec![0; 4];
-    rmp_serde::encode::write_named(&mut bytes, frame).map_err(io::Error::other)?;
+    rmp_serde::encode::write_named(&mut bytes, message).map_err(io::Error::other)?;
     let length = u32::try_from(bytes.len() - 4)
         .ok()
-        .filter(|length| *length <= MAX_FRAME_BYTES)
-        .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, too_long(bytes.len() - 4)))?;
+        .filter(|length| *length <= limit)
+        .ok_or_else(|| {
+            let reason = too_long(bytes.len() - 4, limit);
+            io::Error::new(ErrorKind::InvalidInput, reason)
+        })?;
     bytes[..4].copy_from_slice(&length.to_be_bytes());
     out.write_all(&bytes)?;
     out.flush()
@@ -155,20 +168,31 @@ pub fn write(out: &mut dyn Write, frame: &Frame) -> io::Result<()> {
 /// When the input cannot be read; `UnexpectedEof` when it ends inside a frame; `InvalidData` for a
 /// length beyond [`MAX_FRAME_BYTES`] and for bytes that are not a frame.
 pub fn read(input: &mut dyn Read) -> io::Result<Option<Frame>> {
+    read_message(input, MAX_FRAME_BYTES)
+}
+
+/// Reads a message of any protocol with frames; `None` at the end of the input.
+///
+/// # Errors
+/// As [`read()`], with `limit` as the largest length.
+pub fn read_message<T: DeserializeOwned>(
+    input: &mut dyn Read,
+    limit: u32,
+) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     if !fill(input, &mut length)? {
         return Ok(None);
     }
     let length = u32::from_be_bytes(length);
-    if length > MAX_FRAME_BYTES {
-        return Err(damaged(too_long(length as usize)));
+    if length > limit {
+        return Err(damaged(too_long(length as usize, limit)));
     }
     let mut bytes = Vec::new();
     input.take(u64::from(length)).read_to_end(&mut bytes)?;
     if bytes.len() < length as usize {
         return Err(ErrorKind::UnexpectedEof.into());
     }
-    decode(&bytes).map(Some)
+    decode_message(&bytes).map(Some)
 }
 
 /// Decodes the bytes of a frame, without its length.
@@ -176,11 +200,15 @@ pub fn read(input: &mut dyn Read) -> io::Result<Option<Frame>> {
 /// # Errors
 /// `InvalidData` for bytes that are not a frame, or that something follows.
 pub fn decode(bytes: &[u8]) -> io::Result<Frame> {
+    decode_message(bytes)
+}
+
+fn decode_message<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     let mut rest = bytes;
-    let frame = rmp_serde::decode::from_read(&mut rest)
+    let message = rmp_serde::decode::from_read(&mut rest)
         .map_err(|error| damaged(format!("bytes that are not a frame: {error}")))?;
     match rest {
-        [] => Ok(frame),
+        [] => Ok(message),
         rest => Err(damaged(format!("{} bytes after a frame", rest.len()))),
     }
 }
@@ -200,8 +228,8 @@ fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-fn too_long(length: usize) -> String {
-    format!("a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}")
+fn too_long(length: usize, limit: u32) -> String {
+    format!("a frame of {length} bytes; the limit is {limit}")
 }
 
 fn damaged(reason: String) -> io::Error {

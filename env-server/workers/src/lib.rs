@@ -33,6 +33,7 @@ mod share;
 
 pub use frame::{Frame, Hello, MAX_FRAME_BYTES, PROTOCOL, Ready};
 pub use pool::{CallError, LocalPool, Part, Pool, Request, TRIES};
+pub use process::Process;
 pub use program::Program;
 pub use relay::{RelayError, RelayPool, Seat};
 pub use serve::{Answer, Ended, Parts, panic_message, serve, serve_on_standard_streams};

@@ -1,7 +1,7 @@
 //! A child process that speaks frames: starts it, reads what it sends, and says how it ended.
 
 use std::io;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A process, and the directory that is removed with it.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Mutex<Child>,
     scratch: Mutex<Option<TempDir>>,
 }
@@ -24,7 +24,10 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a process in a group of its own, so that Ctrl-C reaches the caller alone. Returns it
     /// with its input and output.
-    pub(crate) fn spawn(
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(
         command: &mut Command,
         scratch: Option<TempDir>,
     ) -> io::Result<(Arc<Self>, ChildStdin, ChildStdout)> {
@@ -41,16 +44,18 @@ impl Process {
         Ok((Arc::new(process), input, output))
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    /// Returns its process id, which is also that of its group.
+    pub fn id(&self) -> u32 {
         lock(&self.child).id()
     }
 
-    pub(crate) fn lives(&self) -> bool {
+    /// Whether it has not ended.
+    pub fn lives(&self) -> bool {
         matches!(lock(&self.child).try_wait(), Ok(None))
     }
 
     /// Waits a while for the process to end; `None` if it does not.
-    pub(crate) fn wait(&self) -> Option<ExitStatus> {
+    pub fn wait(&self) -> Option<ExitStatus> {
         let began = Instant::now();
         loop {
             if let Ok(Some(status)) = lock(&self.child).try_wait() {
@@ -64,24 +69,38 @@ impl Process {
     }
 
     /// Lets the process, whose input has ended, end by itself; kills it if it does not.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         if self.wait().is_none() {
             self.kill();
         }
     }
 
-    pub(crate) fn kill(&self) {
+    /// Kills the process and whatever else is in its group, and waits for its end.
+    pub fn kill(&self) {
         let mut child = lock(&self.child);
+        // Without a look at its end, the number may meanwhile be another group's.
+        #[cfg(unix)]
+        if let Ok(None) = child.try_wait()
+            && let Some(group) = rustix::process::Pid::from_raw(child.id().cast_signed())
+        {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         let _ = child.kill();
         let _ = child.wait();
     }
 
-    pub(crate) fn remove_scratch(&self) {
+    /// Returns the read end of its standard error, if that is a pipe, once.
+    pub fn take_errors(&self) -> Option<ChildStderr> {
+        lock(&self.child).stderr.take()
+    }
+
+    /// Removes its directory.
+    pub fn remove_scratch(&self) {
         drop(lock(&self.scratch).take());
     }
 
     /// Says how the process ended, which has closed its output. `name` is what it is.
-    pub(crate) fn ending(&self, name: &str) -> String {
+    pub fn ending(&self, name: &str) -> String {
         match self.wait() {
             Some(status) => format!("the {name} ended with {status}"),
             None => format!("the {name} closed its output"),
