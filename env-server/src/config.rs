@@ -25,6 +25,8 @@ pub struct ServerConfig {
     /// Time by which the answer to a step is held back for each lane, as if the environments were
     /// slow; zero, the default, holds back none. It changes no answer.
     pub simulate_lane: Duration,
+    /// Programs that play further environments.
+    pub hosts: Vec<hosts::Host>,
     /// The clock of leases.
     pub clock: Clock,
     /// The environment served over the OpenEnv protocol, if it is enabled: a spec such as

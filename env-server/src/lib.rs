@@ -19,6 +19,7 @@ pub mod session;
 
 pub use config::ServerConfig;
 pub use error::Error;
+pub use hosts;
 pub use http::document as openapi_document;
 pub use journal::Durability;
 pub use server::{Server, app, run};

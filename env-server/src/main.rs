@@ -93,7 +93,8 @@ async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
         settings.log_format,
         settings.otlp_endpoint.as_deref(),
     )?;
-    let config = settings.server_config()?;
+    let mut config = settings.server_config()?;
+    config.hosts = settings.open_hosts()?;
     config.check()?;
     check_exposure(settings.listen, &config.service)?;
     raise_file_limit(config.service.max_connections);

@@ -1,15 +1,18 @@
 //! The table of settings. Flags, environment variables, keys of the TOML file, their documentation
 //! and the output of `--print-config` all come from it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
+use env_server::hosts::Host;
 use env_server::{Access, Durability, Limits, ServerConfig, ServiceConfig, Tls};
 use serde::{Deserialize, Serialize};
 use service::observe::LogFormat;
@@ -88,18 +91,29 @@ macro_rules! settings {
                 #[arg(long, value_name = $value_name, $($($arg)*)?)]
                 $name: Option<$type>,
             )+
+            /// A program that plays environments, as NAME=COMMAND; they are NAME/SPEC (repeatable)
+            #[arg(long = "host", value_name = "NAME=COMMAND")]
+            #[serde(skip)]
+            host: Vec<NamedCommand>,
+            /// The same in a file, by name.
+            #[arg(skip)]
+            hosts: BTreeMap<String, String>,
         }
 
         /// Every setting, with its value if it has one.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Settings {
             $(#[doc = $doc] pub $name: resolved_type!($type $(= $default)?),)+
+            /// Commands of hosts, by name.
+            pub hosts: BTreeMap<String, String>,
         }
 
         impl Given {
             /// Fills the settings missing in `self` from `weaker`, and then from the defaults.
             fn or(self, weaker: Given) -> Settings {
-                Settings { $($name: resolved!(self.$name.or(weaker.$name) $(, = $default)?),)+ }
+                let mut hosts = weaker.hosts;
+                hosts.extend(self.host.into_iter().map(|NamedCommand(name, command)| (name, command)));
+                Settings { $($name: resolved!(self.$name.or(weaker.$name) $(, = $default)?),)+ hosts }
             }
 
             /// Returns the names of the settings given.
@@ -140,6 +154,21 @@ macro_rules! settings {
     };
 }
 
+/// A host on the command line.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct NamedCommand(String, String);
+
+impl FromStr for NamedCommand {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, command) = text
+            .split_once('=')
+            .ok_or("write NAME='COMMAND …', for example gym='python -m strategic_memory_envs.host CartPole-v1'")?;
+        Ok(NamedCommand(name.to_owned(), command.to_owned()))
+    }
+}
+
 /// Largest value of any count; it keeps sums far from overflowing.
 const MANY: usize = 1 << 40;
 
@@ -152,6 +181,10 @@ const MAX_LANE_US: u64 = 1_000_000;
 
 fn base() -> ServerConfig {
     ServerConfig::default()
+}
+
+fn hosts() -> env_server::hosts::Limits {
+    env_server::hosts::Limits::default()
 }
 
 fn ms(time: Duration) -> u64 {
@@ -224,6 +257,17 @@ settings! {
     allow_oracle: bool "BOOL" = false;
     /// Answer each step this many µs × lanes later, as a slow environment would, to try how clients cope; 0 does not
     simulate_lane_us: u64 "US" = us(base().simulate_lane), in 0..=MAX_LANE_US;
+
+    /// Most processes of each host; lanes of a vector are divided among them
+    host_processes: usize "N" = hosts().processes, in 1..=256;
+    /// Most time from the start of a host to its first frame
+    host_start_timeout_s: u64 "S" = hosts().start.as_secs(), in 1..=MAX_S;
+    /// Most time for a host to answer a call; then its process is replaced
+    host_step_timeout_s: u64 "S" = hosts().step.as_secs(), in 1..=MAX_S;
+    /// Most resident memory of one process of a host
+    host_memory_bytes: usize "BYTES" = hosts().memory_bytes as usize, in 1..=MANY;
+    /// Comma-separated names of environment variables that hosts get, too
+    host_variables: String "NAME,…";
 
     /// Filter for logs on stderr: error, warn, info, debug, trace, or filters by module
     log: String "FILTER" = "info".to_owned();
@@ -355,11 +399,36 @@ impl Resolved {
                 None => format!("# {name} is not set\n"),
             });
         }
+        if !self.settings.hosts.is_empty() {
+            text.push_str("\n[hosts]\n");
+        }
+        for (name, command) in &self.settings.hosts {
+            let (name, command) = (toml_text(name)?, toml_text(command)?);
+            text.push_str(&format!("{name} = {command}\n"));
+        }
         Ok(text)
     }
 }
 
 impl Settings {
+    /// Starts the hosts and asks for their specs.
+    ///
+    /// # Errors
+    /// When one cannot be used.
+    pub fn open_hosts(&self) -> anyhow::Result<Vec<Host>> {
+        let limits = env_server::hosts::Limits {
+            processes: self.host_processes,
+            start: Duration::from_secs(self.host_start_timeout_s),
+            step: Duration::from_secs(self.host_step_timeout_s),
+            memory_bytes: self.host_memory_bytes as u64,
+            variables: listed(self.host_variables.as_deref()),
+            ..hosts()
+        };
+        let hosts = self.hosts.iter();
+        let hosts = hosts.map(|(name, command)| Host::open(name, command, limits.clone()));
+        Ok(hosts.collect::<Result<_, _>>()?)
+    }
+
     /// Builds the configuration of the server, reading tokens and the certificate from their files.
     ///
     /// # Errors

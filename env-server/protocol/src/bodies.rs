@@ -111,6 +111,11 @@ pub struct EnvDescription {
     pub expires_in_s: u64,
     /// Number of the next operation.
     pub seq: u64,
+    /// Whether it continues after a failure of what plays it; left out where it does. An environment
+    /// of a host that can neither save nor repeat itself ends with the host's process.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub durable: bool,
 }
 
 /// The current description of a vector environment.
@@ -142,6 +147,19 @@ pub struct VectorEnvDescription {
     pub expires_in_s: u64,
     /// Number of the next operation.
     pub seq: u64,
+    /// Whether it continues after a failure of what plays it; left out where it does. An environment
+    /// of a host that can neither save nor repeat itself ends with the host's process.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub durable: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn is_yes(flag: &bool) -> bool {
+    *flag
 }
 
 /// A page of environments, sorted by id.

@@ -13,6 +13,7 @@ use super::caller::Caller;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
+use crate::session::Catalogue;
 use crate::session::recovery::Recovery;
 use crate::session::store::{CreatedSession, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
@@ -62,11 +63,13 @@ impl BodyLimit for App {
 impl App {
     /// Opens the store, which recovers the contents of the data directory.
     pub(crate) fn open(config: &ServerConfig) -> Result<SharedApp, Error> {
+        let catalogue = Catalogue::with_hosts(config.hosts.clone());
         let store = match &config.data_dir {
-            None => Store::new(config.limits, config.clock.clone()),
+            None => Store::with_catalogue(config.limits, config.clock.clone(), catalogue),
             Some(dir) => {
                 let journal = JournalConfig::new(dir, config.durability);
-                let (store, recovery) = Store::open(config.limits, config.clock.clone(), journal)?;
+                let (store, recovery) =
+                    Store::open_with(config.limits, config.clock.clone(), journal, catalogue)?;
                 report(&recovery);
                 report_owners(&store.held_by(), config.service.access.as_deref());
                 store.context().metrics().recovered(RecoveryFigures {
@@ -201,7 +204,8 @@ impl App {
         + Send
         + 'static,
     ) -> Result<CreatedSession, Failure> {
-        if creation.num_envs() <= FEW_LANES {
+        // A host may have to be started.
+        if creation.num_envs() <= FEW_LANES && !creation.spec_id().contains('/') {
             return Ok(build(&self.store, creation, caller.owner())?);
         }
         let (app, owner) = (Arc::clone(self), caller.owner().cloned());

@@ -326,7 +326,7 @@ async fn health() -> Response {
     responses((status = 200, description = "Name and description", body = Value)),
 )]
 async fn metadata(State(server): State<Server>) -> Response {
-    let spec = server.offer.spec;
+    let spec = &server.offer.spec;
     reply(&json!({
         "name": spec.id,
         "description": spec.description,

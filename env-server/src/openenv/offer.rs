@@ -1,12 +1,13 @@
 //! The environment offered by `--openenv`, with fixed arguments.
 
-use env_protocol::{CreateEnv, DecodeError, Encoding, Kwargs, Space, Spec};
+use env_protocol::{CreateEnv, DecodeError, Encoding, Kwargs, Space};
 use serde_json::{Value, json};
 
 use crate::config::ServerConfig;
 use crate::error::Error;
+use crate::session::catalogue::AnySpec;
 use crate::session::store::Store;
-use crate::session::{Clock, Creation, Description};
+use crate::session::{Catalogue, Clock, Creation, Description};
 
 /// Seconds for which a session's environment outlives its socket when it cannot be closed with it,
 /// because the server was killed. While the socket is open, its pings renew the lease.
@@ -17,7 +18,7 @@ const TTL_S: u64 = 120;
 pub(super) struct Offer {
     /// The request with which every session is created.
     pub(super) creation: CreateEnv,
-    pub(super) spec: &'static Spec,
+    pub(super) spec: AnySpec,
     pub(super) observation_space: Space,
     pub(super) action_space: Space,
 }
@@ -39,11 +40,12 @@ impl Offer {
         let ttl_s = TTL_S.min(config.limits.max_ttl_s);
         creation.ttl_s = creation.ttl_s.or(Some(ttl_s));
         // Create one to see whether it can be created.
-        let trial = Store::new(config.limits, Clock::default())
+        let catalogue = Catalogue::with_hosts(config.hosts.clone());
+        let trial = Store::with_catalogue(config.limits, Clock::default(), catalogue)
             .create(Creation::Single(creation.clone()), None);
         let described = trial.and_then(|trial| {
             let description = trial.session.describe()?;
-            Ok((trial.session.spec(), description))
+            Ok((trial.session.spec().clone(), description))
         });
         match described.map_err(|problem| refuse(problem.detail))? {
             (spec, Description::Single(description)) => Ok(Some(Offer {

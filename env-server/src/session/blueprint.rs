@@ -5,16 +5,20 @@
 //! own environments.
 
 use env_protocol::{
-    AutoresetMode, CreateVectorEnv, Encoding, ErrorCode, ForkReply, Info, Problem, ResetReply,
-    RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Seed, Snapshot, Space, Spec, VectorResetReply,
+    AutoresetMode, CreateVectorEnv, Encoding, ErrorCode, ForkReply, Problem, ResetReply,
+    RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Seed, Snapshot, Space, VectorResetReply,
 };
 use environments::pieces::Pieces;
-use environments::vector::{Head, Refusal, Reset, Saved, VectorEnvironment};
+use environments::vector::{Head, Refusal, Reset, Saved};
 use environments::{Arguments, KwargsError};
 
-use super::creation::{Creation, Kind, check_seed, escape, make_vector, resolve};
+use super::catalogue::{AnySpec, Catalogue, Maker};
+use super::creation::{Creation, Kind, check_seed, escape, make_lanes, resolve};
+use super::history::Chunk;
+use super::lanes::Lanes;
 use super::operation::{Operation, Reply};
-use super::replies::{only_row, only_step, vector_step};
+use super::replies::{only_info, only_row, only_step, vector_step};
+use hosts::{Digest, Fault};
 
 /// Estimated bytes of a session without its environments, history and last reply: the struct, its
 /// names and its spaces.
@@ -23,7 +27,8 @@ pub(super) const FIXED_BYTES: usize = 2_048;
 /// The parts from which environments are made. They never change.
 pub struct Blueprint {
     pub(super) creation: Creation,
-    pub(super) spec: &'static Spec,
+    pub(super) spec: AnySpec,
+    maker: Maker,
     pub(super) spaces: Spaces,
     pub(super) arguments: Arguments,
     pub(super) seed: Seed,
@@ -39,13 +44,14 @@ impl Blueprint {
     /// Resolves a creation, and makes its environments.
     ///
     /// # Errors
-    /// `unknown-spec`, `invalid-kwargs` or `invalid-num-envs`.
+    /// `unknown-spec`, `invalid-kwargs`, `invalid-num-envs` or `host-failed`.
     pub(super) fn new(
+        catalogue: &Catalogue,
         creation: Creation,
         seed: Seed,
-    ) -> Result<(Self, Box<dyn VectorEnvironment>), Problem> {
-        let (spec, arguments) = resolve(&creation)?;
-        let vector = make_vector(spec, &arguments, &creation, &seed)?;
+    ) -> Result<(Self, Lanes), Problem> {
+        let (spec, maker, arguments) = resolve(catalogue, &creation)?;
+        let vector = make_lanes(&maker, &arguments, &creation, &seed)?;
         let spaces = Spaces {
             observation: vector.observation_space().clone(),
             action: vector.action_space().clone(),
@@ -53,6 +59,7 @@ impl Blueprint {
         let blueprint = Blueprint {
             creation,
             spec,
+            maker,
             spaces,
             arguments,
             seed,
@@ -64,8 +71,8 @@ impl Blueprint {
     ///
     /// # Errors
     /// As [`Blueprint::new`].
-    pub(super) fn environments(&self) -> Result<Box<dyn VectorEnvironment>, Problem> {
-        make_vector(self.spec, &self.arguments, &self.creation, &self.seed)
+    pub(super) fn environments(&self) -> Result<Lanes, Problem> {
+        make_lanes(&self.maker, &self.arguments, &self.creation, &self.seed)
     }
 
     /// Returns the bytes that environments will take once they are played, estimated from one of
@@ -73,13 +80,20 @@ impl Blueprint {
     ///
     /// # Errors
     /// `unknown-spec` or `invalid-kwargs`.
-    pub(super) fn expected_bytes(creation: &Creation) -> Result<usize, Problem> {
+    pub(super) fn expected_bytes(
+        catalogue: &Catalogue,
+        creation: &Creation,
+    ) -> Result<usize, Problem> {
         const FEW: u64 = 16;
         let num_envs = creation.num_envs();
         if num_envs <= FEW {
             return Ok(0);
         }
-        let (spec, arguments) = resolve(creation)?;
+        let (_, maker, arguments) = resolve(catalogue, creation)?;
+        if maker.is_hosted() {
+            // They take the memory of other processes.
+            return Ok(0);
+        }
         let one = match creation {
             Creation::Single(_) => creation.clone(),
             Creation::Vector(body) => Creation::Vector(CreateVectorEnv {
@@ -88,7 +102,7 @@ impl Blueprint {
                 ..body.clone()
             }),
         };
-        let mut one = make_vector(spec, &arguments, &one, &Seed::First(0))?;
+        let mut one = make_lanes(&maker, &arguments, &one, &Seed::First(0))?;
         // A reset allocates the state; whether it is refused does not matter here.
         let _ = one.reset(&Reset::default());
         let reply = 4 * one.numbers() + 10;
@@ -98,7 +112,7 @@ impl Blueprint {
 
     /// Returns how many actions an operation applies: a lane that only starts a new episode applies
     /// none.
-    pub(super) fn num_steps(&self, vector: &dyn VectorEnvironment, operation: &Operation) -> u64 {
+    pub(super) fn num_steps(&self, vector: &Lanes, operation: &Operation) -> u64 {
         match (operation, self.creation.autoreset_mode()) {
             (Operation::Step(_), Some(AutoresetMode::NextStep)) => vector.num_running() as u64,
             (Operation::Step(_), _) => self.creation.num_envs(),
@@ -110,15 +124,12 @@ impl Blueprint {
     ///
     /// # Errors
     /// `needs-reset`, `invalid-action`, `invalid-options` or `invalid-snapshot`.
-    pub(super) fn check(
-        &self,
-        vector: &dyn VectorEnvironment,
-        operation: &Operation,
-    ) -> Result<(), Problem> {
+    pub(super) fn check(&self, vector: &Lanes, operation: &Operation) -> Result<(), Problem> {
         match operation {
             Operation::Step(actions) => vector.check_step(actions),
             Operation::Reset(reset) => vector.check_reset(reset),
             Operation::Restore(snapshot) => {
+                let vector = vector.native("snapshots")?;
                 self.check_snapshot(snapshot)?;
                 vector.check_restore(&snapshot.observations, &snapshot.lanes)
             }
@@ -131,11 +142,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// Describes why it cannot be applied.
-    pub(super) fn recorded(
-        &self,
-        vector: &dyn VectorEnvironment,
-        bytes: &[u8],
-    ) -> Result<Operation, String> {
+    pub(super) fn recorded(&self, vector: &Lanes, bytes: &[u8]) -> Result<Operation, String> {
         let operation = Operation::decode(bytes)?;
         let fits = self.check_lengths(&operation);
         fits.and_then(|()| self.check(vector, &operation))
@@ -149,7 +156,7 @@ impl Blueprint {
     /// `internal`, when it cannot be written.
     pub(super) fn written_snapshot(
         &self,
-        vector: &dyn VectorEnvironment,
+        vector: &Lanes,
         encoding: Encoding,
     ) -> Result<Pieces, Problem> {
         let head = Head {
@@ -158,8 +165,7 @@ impl Blueprint {
             autoreset_mode: self.creation.autoreset_mode(),
         };
         let mut body = Pieces::default();
-        let written = vector.write_snapshot(&head, encoding, &mut body);
-        written.map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
+        vector.write_snapshot(&head, encoding, &mut body)?;
         Ok(body)
     }
 
@@ -177,44 +183,84 @@ impl Blueprint {
     }
 
     /// Applies an operation that [`Self::check`] has accepted; `seq` is the number after it.
+    ///
+    /// # Errors
+    /// When a host fails, after which the lanes are of no use.
     pub(super) fn perform(
         &self,
-        vector: &mut dyn VectorEnvironment,
+        vector: &mut Lanes,
         operation: Operation,
         seq: u64,
-    ) -> Reply {
+    ) -> Result<Reply, Fault> {
         let is_single = self.creation.kind() == Kind::Single;
-        match operation {
+        Ok(match operation {
             Operation::Reset(reset) => {
-                let observations = vector.reset(&reset).expect("checked");
-                let info = Info::new();
+                let (observations, infos) = vector.reset(&reset)?;
                 match is_single {
                     true => Reply::Reset(ResetReply {
                         observation: only_row(observations),
-                        info,
+                        info: only_info(infos),
                         seq,
                     }),
                     false => Reply::VectorReset(VectorResetReply {
                         observations,
-                        infos: info,
+                        infos,
                         seq,
                     }),
                 }
             }
             Operation::Step(actions) => {
-                let batch = vector.step_checked(&actions);
+                let batch = vector.step(&actions)?;
                 match is_single {
                     true => Reply::Step(only_step(batch, seq)),
                     false => Reply::VectorStep(vector_step(batch, seq)),
                 }
             }
             Operation::Restore(snapshot) => {
-                let restored = vector.restore(&snapshot.observations, &snapshot.lanes);
-                restored.expect("checked");
+                let Snapshot {
+                    observations,
+                    lanes,
+                    ..
+                } = *snapshot;
+                vector.restore(&Saved {
+                    observations,
+                    lanes,
+                });
                 Reply::Restore(RestoreReply { seq })
             }
             Operation::Fork { env_id, .. } => Reply::Fork(ForkReply { env_id, seq }),
+        })
+    }
+
+    /// Applies an operation of a chunk again, number `seq`, and compares its answer with the first
+    /// one where there is a digest of that.
+    ///
+    /// # Errors
+    /// Describes why it cannot be applied, or that it is not reproducible.
+    pub(super) fn perform_again(
+        &self,
+        vector: &mut Lanes,
+        chunk: &Chunk,
+        seq: u64,
+        bytes: &[u8],
+    ) -> Result<(Operation, Reply), String> {
+        let operation = self
+            .recorded(vector, bytes)
+            .map_err(|detail| format!("operation {seq}: {detail}"))?;
+        let reply = self
+            .perform(vector, operation.clone(), seq + 1)
+            .map_err(|fault| fault.to_string())?;
+        match (chunk.digest(seq), vector.digest(&operation)) {
+            (Some(first), Some(Digest(now))) if first != now => Err(format!(
+                "not-reproducible: the answer to operation {seq} differs from the first one"
+            )),
+            _ => Ok((operation, reply)),
         }
+    }
+
+    /// Whether a host plays its environments.
+    pub(super) fn is_hosted(&self) -> bool {
+        self.maker.is_hosted()
     }
 
     /// Returns the bytes of the lanes' seeds; 0 if they all follow from a single one.

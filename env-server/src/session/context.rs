@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use env_protocol::{ErrorCode, Problem};
 
+use super::catalogue::Catalogue;
 use crate::journal::{Journal, JournalError, Position, Record};
 use service::leases::Clock;
 use service::observe::Metrics;
@@ -25,6 +26,7 @@ pub struct SessionContext {
     memory_bytes: AtomicUsize,
     next_key: AtomicU64,
     journal: Option<Journal>,
+    catalogue: Catalogue,
 }
 
 impl SessionContext {
@@ -34,6 +36,7 @@ impl SessionContext {
         clock: Clock,
         journal: Option<Journal>,
         last_key: u64,
+        catalogue: Catalogue,
     ) -> Self {
         SessionContext {
             clock,
@@ -42,7 +45,13 @@ impl SessionContext {
             memory_bytes: AtomicUsize::new(0),
             next_key: AtomicU64::new(last_key + 1),
             journal,
+            catalogue,
         }
+    }
+
+    /// Returns everything that can be created.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 
     /// Returns the metrics in which operations are counted.

@@ -3,12 +3,14 @@
 use std::io;
 
 use env_protocol::{
-    AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, Problem, Seed, Spec,
+    AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, Problem, Seed,
     VectorEnvDescription,
 };
-use environments::vector::VectorEnvironment;
-use environments::{Arguments, KwargsError, registry};
+use environments::{Arguments, KwargsError};
 use serde::{Deserialize, Serialize};
+
+use super::catalogue::{AnySpec, Catalogue, Maker};
+use super::lanes::Lanes;
 
 /// The body that creates an environment, of either kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,14 @@ impl Creation {
         match self {
             Creation::Single(_) => Kind::Single,
             Creation::Vector(_) => Kind::Vector,
+        }
+    }
+
+    /// Returns the id of its spec.
+    pub fn spec_id(&self) -> &str {
+        match self {
+            Creation::Single(body) => &body.spec_id,
+            Creation::Vector(body) => &body.spec_id,
         }
     }
 
@@ -126,32 +136,36 @@ pub(super) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Returns the spec of a creation and its arguments.
+/// Returns the spec of a creation, the maker of its environments, and its arguments.
 ///
 /// # Errors
 /// `unknown-spec` or `invalid-kwargs`.
-pub(super) fn resolve(creation: &Creation) -> Result<(&'static Spec, Arguments), Problem> {
+pub(super) fn resolve(
+    catalogue: &Catalogue,
+    creation: &Creation,
+) -> Result<(AnySpec, Maker, Arguments), Problem> {
     let (spec_id, kwargs) = match creation {
         Creation::Single(body) => (&body.spec_id, &body.kwargs),
         Creation::Vector(body) => (&body.spec_id, &body.kwargs),
     };
-    let (_, spec) = registry::find(spec_id).ok_or_else(|| unknown_spec(spec_id).at("/spec_id"))?;
+    let (spec, maker) = catalogue
+        .find_maker(spec_id)
+        .map_err(|problem| problem.at("/spec_id"))?;
     let arguments = Arguments::resolve(&spec.parameters, kwargs).map_err(refused_kwargs)?;
-    Ok((spec, arguments))
+    Ok((spec, maker, arguments))
 }
 
 /// Creates the environments of a creation whose arguments are resolved.
 ///
 /// # Errors
-/// `invalid-num-envs`, when there is no lane, or `invalid-kwargs`, when arguments contradict each
-/// other.
-pub(super) fn make_vector(
-    spec: &Spec,
+/// `invalid-num-envs`, when there is no lane, `invalid-kwargs`, when arguments contradict each
+/// other, or `host-failed`.
+pub(super) fn make_lanes(
+    maker: &Maker,
     arguments: &Arguments,
     creation: &Creation,
     seed: &Seed,
-) -> Result<Box<dyn VectorEnvironment>, Problem> {
-    let (entry, _) = registry::find(&spec.id).ok_or_else(|| unknown_spec(&spec.id))?;
+) -> Result<Lanes, Problem> {
     // A single environment never starts a new episode by itself.
     let mode = creation.autoreset_mode().unwrap_or(AutoresetMode::Disabled);
     let num_envs = creation.num_envs() as usize;
@@ -160,18 +174,18 @@ pub(super) fn make_vector(
         let detail = "there must be at least one lane";
         return Err(Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs"));
     }
-    (entry.vector)(arguments, num_envs, mode, seed).map_err(refused_kwargs)
+    maker.make(arguments, num_envs, mode, seed)
 }
 
 /// Returns the problem of an argument that a spec does not accept.
-pub(crate) fn refused_kwargs(error: KwargsError) -> Problem {
+pub(super) fn refused_kwargs(error: KwargsError) -> Problem {
     let pointer = format!("/kwargs/{}", escape(&error.name));
     Problem::new(ErrorCode::InvalidKwargs, error.to_string()).at(pointer)
 }
 
 /// Returns the problem of an unknown spec, with the known ones and the closest match.
-pub(crate) fn unknown_spec(spec_id: &str) -> Problem {
-    let known: Vec<_> = registry::specs().iter().map(|s| s.id.as_str()).collect();
+pub(super) fn unknown_spec(catalogue: &Catalogue, spec_id: &str) -> Problem {
+    let known: Vec<_> = catalogue.specs().map(|s| s.id.as_str()).collect();
     let meant = env_protocol::hint(spec_id, known.iter().copied());
     let detail = format!(
         "there is no {spec_id:?}{meant}; there are {}",

@@ -55,6 +55,7 @@ pub fn record(mut bytes: &[u8]) {
         Clock::default(),
         None,
         replayed.last_key,
+        crate::session::Catalogue::default(),
     ));
     for (key, whole) in replayed.sessions {
         // Larger ones are refused before they are written.

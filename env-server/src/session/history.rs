@@ -39,6 +39,10 @@ pub(super) struct Chunk {
     count: u64,
     /// Offset of the last operation, after its length.
     last_at: usize,
+    /// Eight bytes an operation, as far as they are known: the digest of its answer, 0 where it has
+    /// none. Only the answers of hosts have digests.
+    #[serde(default)]
+    digests: ByteBuf,
 }
 
 impl Chunk {
@@ -49,6 +53,7 @@ impl Chunk {
             operations: ByteBuf::new(),
             count: 0,
             last_at: 0,
+            digests: ByteBuf::new(),
         }
     }
 
@@ -57,6 +62,20 @@ impl Chunk {
         self.last_at = self.operations.len();
         self.operations.extend_from_slice(operation);
         self.count += 1;
+    }
+
+    /// Notes the digest of an answer.
+    fn note(&mut self, seq: u64, digest: u64) {
+        let at = (seq - self.first_seq) as usize * 8;
+        self.digests.resize(at, 0);
+        self.digests.extend_from_slice(&digest.to_le_bytes());
+    }
+
+    /// Returns the digest of an answer, if it has one.
+    pub(super) fn digest(&self, seq: u64) -> Option<u64> {
+        let at = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
+        let bytes = self.digests.get(at.checked_mul(8)?..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes)).filter(|digest| *digest != 0)
     }
 
     /// Returns the number of the operation after its last one.
@@ -78,7 +97,9 @@ impl Chunk {
     }
 
     fn bytes(&self) -> usize {
-        self.operations.capacity() + self.base.as_ref().map_or(0, |base| base.capacity())
+        self.operations.capacity()
+            + self.digests.capacity()
+            + self.base.as_ref().map_or(0, |base| base.capacity())
     }
 }
 
@@ -156,6 +177,13 @@ impl History {
 
     pub(super) fn push(&mut self, operation: &[u8]) {
         self.newest_mut().push(operation);
+    }
+
+    /// Notes the digest of the answer to the last operation.
+    pub(super) fn note(&mut self, digest: u64) {
+        if let Some(seq) = self.end_seq().checked_sub(1) {
+            self.newest_mut().note(seq, digest);
+        }
     }
 
     /// Finds an operation that is kept, and its chunk.
@@ -266,6 +294,26 @@ mod tests {
             assert_eq!(chunk.first_seq, if seq < 4 { 0 } else { 4 });
         }
         assert!(history.find(10).is_none() && history.find(u64::MAX).is_none());
+    }
+
+    #[test]
+    fn digests_belong_to_their_operations() {
+        let mut history = History::new(None);
+        for digest in [Some(5), None, Some(7)] {
+            history.push(b"step");
+            digest.map(|digest| history.note(digest));
+        }
+        history.push(b"step");
+        let digests = (0..5).map(|seq| history.newest().digest(seq));
+        assert_eq!(
+            digests.collect::<Vec<_>>(),
+            [Some(5), None, Some(7), None, None]
+        );
+        history.begin_chunk(vec![1], 0);
+        history.push(b"step");
+        history.note(9);
+        assert_eq!(history.newest().digest(4), Some(9));
+        assert_eq!(history.newest().digest(3), None);
     }
 
     #[test]

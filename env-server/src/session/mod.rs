@@ -1,15 +1,18 @@
 //! Sessions: an environment behind an id, whose operations are numbered and applied exactly once.
 //!
-//! From the ground up: `creation` (the body that creates one), `operation` (changes and replies),
+//! From the ground up: `creation` (the body that creates one), `catalogue` (what can be created),
+//! `lanes` (whoever plays them), `operation` (changes and replies),
 //! `blueprint` (the effect of an operation on environments), `session` (numbers, history, lease,
 //! journal), `store` (all sessions, with limits), and `recovery` from the journal.
 
 mod blueprint;
+pub mod catalogue;
 pub mod context;
 mod creation;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod history;
+mod lanes;
 mod limits;
 pub mod operation;
 mod oracle;
@@ -28,8 +31,8 @@ mod transcode;
 mod wire_bytes;
 
 pub use blueprint::Blueprint;
+pub use catalogue::Catalogue;
 pub use creation::{Creation, Description, Kind};
-pub(crate) use creation::{refused_kwargs, unknown_spec};
 pub use limits::{Limits, PAGE_BYTES};
 pub use operation::{Answer, Operation, Reply};
 pub use service::leases::Clock;

@@ -12,7 +12,7 @@ impl Session {
     /// `needs-reset`; `internal`, when an operation has failed midway.
     pub fn oracle(&self) -> Result<(Array, u64), Problem> {
         let state = self.lock()?;
-        let actions = state.vector.oracle();
+        let actions = state.vector.native("oracle")?.oracle();
         let actions = actions.map_err(|refusal| self.blueprint().problem(refusal))?;
         let actions = self
             .blueprint()

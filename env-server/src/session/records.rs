@@ -7,6 +7,7 @@
 //! record of the session's end, which stands in for it if it is damaged.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use env_protocol::Seed;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ const CHUNK: u8 = 2;
 const WHOLE: u8 = 3;
 const LEASE: u8 = 4;
 const END: u8 = 5;
+const DIGEST: u8 = 6;
 
 /// A session, except for its operations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,7 +61,7 @@ pub(super) struct SessionSnapshot {
 }
 
 /// The reason why a session has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum End {
     /// Its client closed it.
     Closed,
@@ -67,6 +69,8 @@ pub(super) enum End {
     Expired,
     /// Its records were damaged.
     Lost,
+    /// Its host failed, for this reason.
+    Broken(Arc<str>),
 }
 
 /// Memory of an ended session.
@@ -108,6 +112,14 @@ pub(super) fn snapshot(created: &Created, history: &History) -> Vec<u8> {
 /// Encodes the name that stands in for the record of a whole session if that is damaged.
 pub(super) fn name(created: &Created) -> Vec<u8> {
     end(&created.lost())
+}
+
+/// Encodes the digest of the answer to operation `seq`.
+pub(super) fn digest(seq: u64, digest: u64) -> Vec<u8> {
+    let mut record = vec![DIGEST];
+    write_number(&mut record, seq);
+    record.extend_from_slice(&digest.to_le_bytes());
+    record
 }
 
 /// Encodes a new time to live.
@@ -240,7 +252,7 @@ impl ReplayedSessions {
                 self.strays.remove(&key);
                 self.tombstones.push(tombstone);
             }
-            OPERATION | CHUNK | LEASE => {
+            OPERATION | CHUNK | LEASE | DIGEST => {
                 let Some(session) = self.sessions.get_mut(&key) else {
                     *self.strays.entry(key).or_default() += 1;
                     return Ok(());
@@ -248,6 +260,16 @@ impl ReplayedSessions {
                 let number = read_number(&mut content).ok_or("a record without a number")?;
                 if tag == LEASE {
                     session.created.ttl_s = number;
+                    return Ok(());
+                }
+                if tag == DIGEST {
+                    let digest = content
+                        .try_into()
+                        .map_err(|_| "a digest of a wrong length")?;
+                    if number.checked_add(1) != Some(session.history.end_seq()) {
+                        return Err(format!("the digest of operation {number} is out of place"));
+                    }
+                    session.history.note(u64::from_le_bytes(digest));
                     return Ok(());
                 }
                 let expected = session.history.end_seq();

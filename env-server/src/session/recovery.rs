@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::catalogue::Catalogue;
 use super::context::SessionContext;
 use super::limits::Limits;
 use super::records::{self, Created, End, Ended, ReplayedSessions, SessionSnapshot};
@@ -47,6 +48,19 @@ impl Store {
         clock: Clock,
         config: JournalConfig,
     ) -> Result<(Self, Recovery), JournalError> {
+        Store::open_with(limits, clock, config, Catalogue::default())
+    }
+
+    /// As [`Store::open`], with the environments of hosts.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_with(
+        limits: Limits,
+        clock: Clock,
+        config: JournalConfig,
+        catalogue: Catalogue,
+    ) -> Result<(Self, Recovery), JournalError> {
         let begun = Instant::now();
         let mut replayed = ReplayedSessions::new(limits.trajectory_bytes);
         let (journal, recovered) = Journal::open(config, &mut |at: Position, key, record| {
@@ -69,6 +83,7 @@ impl Store {
             clock,
             Some(journal),
             replayed.last_key,
+            catalogue,
         );
         let store = Store::with_context(limits, context);
         for tombstone in &replayed.tombstones {

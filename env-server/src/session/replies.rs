@@ -19,6 +19,13 @@ pub(super) fn only_row(observations: Value) -> Value {
     }
 }
 
+/// Returns the infos of the only lane, without masks.
+pub(super) fn only_info(infos: Info) -> Info {
+    let is_own = |(name, _): &(String, Value)| !name.starts_with('_');
+    let infos = infos.into_iter().filter(is_own);
+    infos.map(|(name, value)| (name, only_row(value))).collect()
+}
+
 /// Returns the reply to a step of a single environment.
 pub(super) fn only_step(batch: StepBatch, seq: u64) -> StepReply {
     StepReply {
@@ -26,7 +33,7 @@ pub(super) fn only_step(batch: StepBatch, seq: u64) -> StepReply {
         reward: batch.rewards[0],
         terminated: batch.terminations[0],
         truncated: batch.truncations[0],
-        info: Info::new(),
+        info: only_info(batch.infos),
         seq,
     }
 }

@@ -4,16 +4,15 @@
 //! state at which their chunk of the history begins. Nothing is stored for them but the operations,
 //! which are kept anyway, and applying an operation costs nothing extra.
 
-use environments::vector::VectorEnvironment;
-
 use super::blueprint::Blueprint;
 use super::history::History;
+use super::lanes::Lanes;
 use super::operation::Reply;
 
 /// Environments that replay the past. They are kept for the next repeated operation, which usually
 /// is the following one.
 pub(super) struct Rerun {
-    vector: Box<dyn VectorEnvironment>,
+    vector: Lanes,
     /// Number of the operation that they would replay next.
     next_seq: u64,
 }
@@ -59,9 +58,8 @@ impl Rerun {
         };
         let operations = chunk.operations();
         for (at, bytes) in operations.skip((next_seq - chunk.first_seq) as usize) {
-            let operation = blueprint.recorded(vector.as_ref(), bytes)?;
+            let (_, reply) = blueprint.perform_again(&mut vector, chunk, at, bytes)?;
             next_seq = at + 1;
-            let reply = blueprint.perform(vector.as_mut(), operation, next_seq);
             if at == seq {
                 *rerun = Some(Rerun { vector, next_seq });
                 return Ok(reply);

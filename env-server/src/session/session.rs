@@ -1,33 +1,38 @@
 //! One session: its environments, the number of the next operation, and the last reply.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use env_protocol::{
-    Encoding, EnvDescription, ErrorCode, LeaseReply, LeaseRequest, Problem, Seed, Snapshot, Spec,
+    Encoding, EnvDescription, ErrorCode, LeaseReply, LeaseRequest, Problem, Seed, Snapshot,
     VectorEnvDescription,
 };
 use environments::pieces::Pieces;
 use environments::render::{MAX_PICTURES, Picture};
-use environments::vector::VectorEnvironment;
 use service::StepBudget;
 use service::observe::Work;
 use service::observe::metrics::Counter;
 
 use super::blueprint::{Blueprint, FIXED_BYTES};
+use super::catalogue::AnySpec;
 use super::context::{JournalPosition, SessionContext};
 use super::creation::{Creation, Description, Kind, check_seed};
 use super::history::History;
+use super::lanes::Lanes;
 use super::limits::PAGE_BYTES;
 use super::operation::{Answer, Operation, Reply};
 use super::records::{self, Created, End, Ended, SessionSnapshot};
 use super::rerun::Rerun;
 use crate::journal::Record;
+use hosts::{Digest, Fault};
 use service::leases::{Lease, Turn, turn};
 
 /// Size in numbers, with eight added per lane, above which an operation on a session may take a
 /// millisecond.
 const LARGE: usize = 65_536;
+
+/// Bytes of operations that are kept of a host's environment without saved states.
+const REPLAY_BYTES: usize = 64 << 20;
 
 /// A single or vector environment with an id.
 pub struct Session {
@@ -53,12 +58,16 @@ pub struct Session {
     context: Arc<SessionContext>,
     /// Counter of its steps.
     steps: Arc<Counter>,
+    /// Whether it continues after a failure of what plays it.
+    is_durable: bool,
+    /// Whether its host has ended it.
+    is_broken: AtomicBool,
     state: Mutex<State>,
 }
 
 /// The state that operations change.
 pub(super) struct State {
-    pub(super) vector: Box<dyn VectorEnvironment>,
+    pub(super) vector: Lanes,
     /// Number of the next operation.
     pub(super) seq: u64,
     /// The reply to the last operation, for repetitions, and the operation's position in the journal.
@@ -109,7 +118,7 @@ impl Session {
         seed: Seed,
         parents: Parents,
     ) -> Result<Self, Problem> {
-        let (blueprint, vector) = Blueprint::new(creation, seed)?;
+        let (blueprint, vector) = Blueprint::new(parents.context.catalogue(), creation, seed)?;
         let Parents {
             context,
             owner,
@@ -130,6 +139,8 @@ impl Session {
             steps: context.metrics.steps(&blueprint.spec.id),
             blueprint,
             context,
+            is_durable: vector.are_durable(),
+            is_broken: AtomicBool::new(false),
             state: Mutex::new(State {
                 vector,
                 seq: 0,
@@ -164,29 +175,104 @@ impl Session {
         {
             let mut guard = session.lock().map_err(|problem| problem.to_string())?;
             let state = &mut *guard;
-            let newest = history.newest();
-            if let Some(base) = &newest.base {
-                state.vector.restore_base(base)?;
-            }
-            let end_seq = newest.end_seq();
-            for (seq, bytes) in newest.operations() {
-                let operation = session
-                    .blueprint
-                    .recorded(state.vector.as_ref(), bytes)
-                    .map_err(|detail| format!("operation {seq}: {detail}"))?;
-                let reply = session
-                    .blueprint
-                    .perform(state.vector.as_mut(), operation, seq + 1);
-                if seq + 1 == end_seq {
-                    state.last = Some((Arc::new(reply), JournalPosition::default()));
-                }
-            }
+            let end_seq = history.end_seq();
+            let last = session.replay(&mut state.vector, &history)?;
+            state.last = last.map(|reply| (Arc::new(reply), JournalPosition::default()));
             state.seq = end_seq;
             session.seq.store(end_seq, Ordering::Release);
             state.history = history;
             session.count_bytes(state);
         }
         Ok(session)
+    }
+
+    /// Brings new lanes to the state after the last operation of a history. Returns the reply to
+    /// that operation, if there is one in the newest chunk.
+    ///
+    /// # Errors
+    /// Describes what does not fit.
+    fn replay(&self, vector: &mut Lanes, history: &History) -> Result<Option<Reply>, String> {
+        let newest = history.newest();
+        if let Some(base) = &newest.base {
+            if vector.is_hosted() && base.is_empty() {
+                return Err("the server no longer has its first operations".to_owned());
+            }
+            vector.restore_base(base)?;
+        }
+        let mut last = None;
+        for (seq, bytes) in newest.operations() {
+            let (_, reply) = self.blueprint.perform_again(vector, newest, seq, bytes)?;
+            last = Some(reply);
+        }
+        Ok(last)
+    }
+
+    /// Makes the lanes again after a fault of their host, in the state after the last operation of
+    /// the history, and returns its reply.
+    ///
+    /// # Errors
+    /// `env-lost`: the session has ended.
+    fn repair(&self, state: &mut State, fault: &Fault) -> Result<Reply, Problem> {
+        const TRIES: usize = 2;
+        tracing::warn!(id = self.id, %fault, "a host has failed");
+        let mut reason = fault.to_string();
+        if state.vector.are_durable() {
+            for _ in 0..TRIES {
+                let made = self.blueprint.environments();
+                let replayed = made
+                    .map_err(|problem| problem.detail)
+                    .and_then(|mut vector| {
+                        let reply = self.replay(&mut vector, &state.history)?;
+                        let reply = reply.ok_or("there is no operation to repeat")?;
+                        Ok((vector, reply))
+                    });
+                match replayed {
+                    Ok((vector, reply)) => {
+                        state.vector = vector;
+                        return Ok(reply);
+                    }
+                    Err(why) => reason = why,
+                }
+            }
+        }
+        let end = End::Broken(reason.into());
+        let tombstone = self.tombstone(end.clone());
+        let written = self.write_end(&tombstone)?;
+        state.end = Some((end.clone(), written));
+        self.is_broken.store(true, Ordering::Release);
+        Err(ended(&self.id, &end))
+    }
+
+    /// Returns the tombstone of a session that its host has ended, and its position in the journal.
+    pub(super) fn broken(&self) -> Option<(Ended, JournalPosition)> {
+        if !self.is_broken.load(Ordering::Acquire) {
+            return None;
+        }
+        let state = self.state.lock().ok()?;
+        let (end, written) = state.end.clone()?;
+        Some((self.tombstone(end), written))
+    }
+
+    fn tombstone(&self, end: End) -> Ended {
+        Ended {
+            id: self.id.clone(),
+            is_vector: self.creation().kind() == Kind::Vector,
+            end,
+            ttl_s: self.lease.ttl_s(),
+            owner: self.owner.as_deref().map(str::to_owned),
+        }
+    }
+
+    /// Writes the record of its end.
+    ///
+    /// # Errors
+    /// `storage-failed`.
+    fn write_end(&self, tombstone: &Ended) -> Result<JournalPosition, Problem> {
+        let record = records::end(tombstone);
+        self.context.write_down(&[Record {
+            name: &record,
+            ..Record::new(self.key, &record)
+        }])
     }
 
     /// Returns its id.
@@ -205,8 +291,8 @@ impl Session {
     }
 
     /// Returns its spec.
-    pub fn spec(&self) -> &'static Spec {
-        self.blueprint.spec
+    pub fn spec(&self) -> &AnySpec {
+        &self.blueprint.spec
     }
 
     /// Returns the name of the principal that created it, if any.
@@ -231,7 +317,8 @@ impl Session {
 
     /// Whether an operation on it takes only a moment: it is not large, and not in use.
     pub(crate) fn is_quick(&self) -> bool {
-        self.numbers + 8 * self.creation().num_envs() as usize <= LARGE
+        !self.blueprint.is_hosted()
+            && self.numbers + 8 * self.creation().num_envs() as usize <= LARGE
             && !matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
     }
 
@@ -284,6 +371,9 @@ impl Session {
         if self.state.is_poisoned() {
             return Err(failed());
         }
+        if let Some((Ended { end, .. }, _)) = self.broken() {
+            return Err(ended(&self.id, &end));
+        }
         let seq = self.seq.load(Ordering::Acquire);
         let env_id = self.id.clone();
         let spec_id = self.blueprint.spec.id.clone();
@@ -303,6 +393,7 @@ impl Session {
                 ttl_s,
                 expires_in_s,
                 seq,
+                durable: self.is_durable,
             }),
             Creation::Vector(body) => Description::Vector(VectorEnvDescription {
                 env_id,
@@ -316,6 +407,7 @@ impl Session {
                 ttl_s,
                 expires_in_s,
                 seq,
+                durable: self.is_durable,
             }),
         })
     }
@@ -341,8 +433,8 @@ impl Session {
         operation: Operation,
     ) -> Result<Answer, Problem> {
         self.once(seq, operation, |state, operation, bytes, next_seq| {
-            self.blueprint.check(state.vector.as_ref(), &operation)?;
-            let steps = self.blueprint.num_steps(state.vector.as_ref(), &operation);
+            self.blueprint.check(&state.vector, &operation)?;
+            let steps = self.blueprint.num_steps(&state.vector, &operation);
             let budget = budget.filter(|_| matches!(operation, Operation::Step(_)));
             if let Some(budget) = budget {
                 budget.take(steps)?;
@@ -352,12 +444,25 @@ impl Session {
                     budget.give_back(steps);
                 }
             })?;
-            let reply = self
+            let performed = self
                 .blueprint
-                .perform(state.vector.as_mut(), operation, next_seq);
+                .perform(&mut state.vector, operation.clone(), next_seq);
+            let reply = performed.or_else(|fault| self.repair(state, &fault))?;
             self.steps.add(steps);
-            Ok((reply, written))
+            let digested = self.note_digest(state, &operation);
+            Ok((reply, digested.unwrap_or(written)))
         })
+    }
+
+    /// Keeps the digest of the answer to an operation just applied, if it has one.
+    fn note_digest(&self, state: &mut State, operation: &Operation) -> Option<JournalPosition> {
+        let Digest(digest) = state.vector.digest(operation)?;
+        state.history.note(digest);
+        let record = records::digest(state.seq, digest);
+        // Without it the answer is not compared, should it be computed again.
+        self.context
+            .write_down(&[Record::new(self.key, &record)])
+            .ok()
     }
 
     /// Answers a repetition with its stored reply, and calls `run` for a new operation, with the
@@ -370,7 +475,7 @@ impl Session {
     ) -> Result<Answer, Problem> {
         let mut guard = self.lock()?;
         let state = &mut *guard;
-        if let Some((end, _)) = state.end {
+        if let Some((end, _)) = &state.end {
             return Err(ended(&self.id, end));
         }
         let mut bytes = Vec::with_capacity(32);
@@ -428,7 +533,12 @@ impl Session {
         operation: &[u8],
         other: Option<Record<'_>>,
     ) -> Result<JournalPosition, Problem> {
-        let base = state.history.is_due().then(|| state.vector.base());
+        let base = match state.history.is_due() {
+            // After a fault the operation itself finds it, too.
+            true => state.vector.base().ok().flatten(),
+            false => None,
+        };
+        let base = base.or_else(|| self.beyond_limit(state));
         let mut written = JournalPosition::default();
         if self.context.journal().is_some() {
             let head = records::chunk_head(state.seq);
@@ -448,6 +558,20 @@ impl Session {
         }
         state.history.push(operation);
         Ok(written)
+    }
+
+    /// Returns the empty state that stands for an unknown one, if a host that cannot save has more
+    /// operations than are kept: from then on, the session ends with its process.
+    fn beyond_limit(&self, state: &State) -> Option<Vec<u8>> {
+        let is_beyond = state.vector.is_hosted() && state.history.bytes() > REPLAY_BYTES;
+        is_beyond.then(|| {
+            let id = &self.id;
+            tracing::warn!(
+                id,
+                "too many operations to repeat after a failure of the host"
+            );
+            Vec::new()
+        })
     }
 
     /// Answers the repetition of an operation that is kept.
@@ -494,7 +618,7 @@ impl Session {
         request: LeaseRequest,
     ) -> Result<(LeaseReply, JournalPosition), Problem> {
         let state = self.lock()?;
-        if let Some((end, _)) = state.end {
+        if let Some((end, _)) = &state.end {
             return Err(ended(&self.id, end));
         }
         let mut written = JournalPosition::default();
@@ -524,7 +648,7 @@ impl Session {
     /// `storage-failed`; the session has not ended then.
     pub(super) fn finish(&self, end: End) -> Result<Option<(Ended, JournalPosition)>, Problem> {
         // A session with a failed operation can still be closed.
-        let mut state = match (end, self.state.try_lock()) {
+        let mut state = match (&end, self.state.try_lock()) {
             (_, Ok(state)) => state,
             (_, Err(TryLockError::Poisoned(failed))) => failed.into_inner(),
             // An operation is in progress, which renews its lease.
@@ -536,19 +660,8 @@ impl Session {
         if state.end.is_some() || (end == End::Expired && !self.has_expired()) {
             return Ok(None);
         }
-        let tombstone = Ended {
-            id: self.id.clone(),
-            is_vector: self.creation().kind() == Kind::Vector,
-            end,
-            ttl_s: self.lease.ttl_s(),
-            owner: self.owner.as_deref().map(str::to_owned),
-        };
-        let record = records::end(&tombstone);
-        let record = Record {
-            name: &record,
-            ..Record::new(self.key, &record)
-        };
-        let written = self.context.write_down(&[record])?;
+        let tombstone = self.tombstone(end.clone());
+        let written = self.write_end(&tombstone)?;
         state.end = Some((end, written));
         Ok(Some((tombstone, written)))
     }
@@ -556,7 +669,7 @@ impl Session {
     /// Returns the position of its end in the journal, once it has ended.
     pub(super) fn ended_at(&self) -> Option<JournalPosition> {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        state.end.map(|(_, written)| written)
+        state.end.as_ref().map(|(_, written)| *written)
     }
 
     /// Creates a branch that continues from the state; its own operations are numbered from 0.
@@ -570,6 +683,11 @@ impl Session {
         let (creation, seed) = (self.blueprint.creation.clone(), self.blueprint.seed.clone());
         let child = Session::build(key, id, creation, seed, parents)?;
         let base = state.vector.base();
+        let base = base.map_err(|fault| Problem::new(ErrorCode::HostFailed, fault.to_string()))?;
+        let base = base.ok_or_else(|| {
+            let detail = "its host cannot save the state, so there is nothing to branch from";
+            Problem::new(ErrorCode::NotSupported, detail)
+        })?;
         {
             let mut of_child = child.lock()?;
             let restored = of_child.vector.restore_base(&base);
@@ -618,7 +736,12 @@ impl Session {
         if self.context.journal().is_none() || state.vector.bytes() < max / 1_024 {
             return Ok(());
         }
-        let bytes = state.vector.base().len();
+        let bytes = state
+            .vector
+            .base()
+            .ok()
+            .flatten()
+            .map_or(0, |base| base.len());
         if bytes <= max {
             return Ok(());
         }
@@ -647,7 +770,7 @@ impl Session {
     /// # Errors
     /// `internal`, when an operation has failed midway.
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
-        let saved = self.lock()?.vector.save();
+        let saved = self.lock()?.vector.native("snapshots")?.save();
         Ok(self.blueprint.snapshot_of(saved))
     }
 
@@ -657,8 +780,7 @@ impl Session {
     /// As [`Session::snapshot`].
     pub fn snapshot_body(&self, encoding: Encoding) -> Result<Pieces, Problem> {
         let state = self.lock()?;
-        self.blueprint
-            .written_snapshot(state.vector.as_ref(), encoding)
+        self.blueprint.written_snapshot(&state.vector, encoding)
     }
 
     /// Returns pictures of the first lanes, or of one lane.
@@ -676,9 +798,8 @@ impl Session {
             }
         };
         let state = self.lock()?;
-        Ok(lanes
-            .filter_map(|lane| state.vector.picture(lane))
-            .collect())
+        let vector = state.vector.native("drawn pictures")?;
+        Ok(lanes.filter_map(|lane| vector.picture(lane)).collect())
     }
 
     /// Locks the state.
@@ -703,7 +824,7 @@ fn failed() -> Problem {
 }
 
 /// Returns the problem of a session that has ended.
-pub(super) fn ended(id: &str, end: End) -> Problem {
+pub(super) fn ended(id: &str, end: &End) -> Problem {
     let (code, what) = match end {
         End::Closed => (ErrorCode::EnvClosed, "has been closed"),
         End::Expired => (
@@ -714,6 +835,10 @@ pub(super) fn ended(id: &str, end: End) -> Problem {
             ErrorCode::EnvLost,
             "could not be recovered: its records were damaged",
         ),
+        End::Broken(reason) => {
+            let detail = format!("environment {id:?} is lost: {reason}");
+            return Problem::new(ErrorCode::EnvLost, detail);
+        }
     };
     Problem::new(code, format!("environment {id:?} {what}"))
 }

@@ -100,11 +100,12 @@ fn a_state_written_down_is_the_state() {
                 let read: Snapshot = encoding.decode(&written).unwrap();
                 assert_eq!(read, expected, "{told}");
             }
-            let base = one.lock().unwrap().vector.base();
+            let base = one.lock().unwrap().vector.base().unwrap().unwrap();
             other.lock().unwrap().vector.restore_base(&base).unwrap();
             assert_eq!(other.snapshot().unwrap(), expected, "{told}");
             // As earlier versions have written it, with the state as a document.
-            let base = rmp_serde::to_vec_named(&one.lock().unwrap().vector.save()).unwrap();
+            let saved = one.lock().unwrap().vector.native("states").unwrap().save();
+            let base = rmp_serde::to_vec_named(&saved).unwrap();
             other.lock().unwrap().vector.restore_base(&base).unwrap();
             assert_eq!(other.snapshot().unwrap(), expected, "{told}");
             let (actions, _) = one.oracle().unwrap();

@@ -14,6 +14,7 @@ use service::leases::{
 use service::observe::{Census, Population, Work};
 
 use super::blueprint::Blueprint;
+use super::catalogue::Catalogue;
 use super::context::{JournalPosition, SessionContext};
 use super::creation::{Creation, Description, Kind};
 use super::limits::{Limits, PAGE_BYTES};
@@ -124,7 +125,12 @@ impl Key {
 impl Store {
     /// Creates an empty store, whose sessions end with the process.
     pub fn new(limits: Limits, clock: Clock) -> Self {
-        let context = SessionContext::new(limits.trajectory_bytes, clock, None, 0);
+        Store::with_catalogue(limits, clock, Catalogue::default())
+    }
+
+    /// Creates an empty store that also creates environments of hosts.
+    pub fn with_catalogue(limits: Limits, clock: Clock, catalogue: Catalogue) -> Self {
+        let context = SessionContext::new(limits.trajectory_bytes, clock, None, 0, catalogue);
         Store::with_context(limits, context)
     }
 
@@ -212,7 +218,7 @@ impl Store {
             };
         }
         match self.ended_or_beyond(creation.kind(), id, name, ledger) {
-            Found::Ended(end, _) => Err(ended(id, end)),
+            Found::Ended(end, _) => Err(ended(id, &end)),
             // Its client continues with it, although the server now requires tokens, or no longer.
             Found::Living(session) if is_same(&session) && !session.has_expired() => {
                 Ok(Some(existing(session)))
@@ -232,7 +238,7 @@ impl Store {
         self.admit(&creation, owner, &self.lock_ledger())?;
         let ttl_s = self.ttl_s(creation.ttl_s())?;
         let parents = self.parents(owner.map(|owner| Arc::clone(&owner.name)), ttl_s, false);
-        let expected = Blueprint::expected_bytes(&creation)?;
+        let expected = Blueprint::expected_bytes(self.context.catalogue(), &creation)?;
         let room = self.room_to_build(expected)?;
         let mut session = Session::new(id, creation, drawn_seed(), parents)?;
         drop(room);
@@ -309,7 +315,7 @@ impl Store {
         let (now_ms, key) = (self.context.clock.now_ms(), (kind, id.to_owned()));
         let ended = |owner: Option<&Arc<str>>| {
             let found = ledger.tombstones.find(owner, &key, now_ms);
-            found.map(|&(end, written)| Found::Ended(end, written))
+            found.map(|(end, written)| Found::Ended(end.clone(), *written))
         };
         let of = |owner: Option<&Arc<str>>| {
             let living = self.living(owner, id);
@@ -437,7 +443,7 @@ impl Store {
         match found {
             // A session with an operation in progress does not end: the operation renews its lease.
             Found::Living(session) => Ok(session),
-            Found::Ended(end, _) => Err(ended(id, end)),
+            Found::Ended(end, _) => Err(ended(id, &end)),
             Found::Nothing => Err(unknown(id)),
         }
     }
@@ -479,7 +485,7 @@ impl Store {
                     return Err(taken(&env_id).at("/env_id"));
                 }
                 if let Found::Ended(end, _) = self.ended_or_beyond(kind, &env_id, name, ledger) {
-                    return Err(ended(&env_id, end));
+                    return Err(ended(&env_id, &end));
                 }
                 self.admit(session.creation(), owner, ledger)
             };
@@ -498,7 +504,8 @@ impl Store {
             self.hold(child, &mut ledger);
             let reply = session
                 .blueprint()
-                .perform(state.vector.as_mut(), operation, next_seq);
+                .perform(&mut state.vector, operation, next_seq)
+                .map_err(|fault| Problem::new(ErrorCode::Internal, fault.to_string()))?;
             Ok((reply, written))
         })
     }
@@ -586,7 +593,7 @@ impl Store {
         };
         let owner = ended.owner.as_deref().map(Arc::from);
         let tombstone = Tombstone {
-            end: (ended.end, written),
+            end: (ended.end.clone(), written),
             until_ms,
         };
         ledger
@@ -621,7 +628,7 @@ impl Store {
             .map(|(owner, (kind, id), tombstone)| Ended {
                 id: id.clone(),
                 is_vector: *kind == Kind::Vector,
-                end: tombstone.end.0,
+                end: tombstone.end.0.clone(),
                 ttl_s: (tombstone.until_ms - now_ms).div_ceil(1_000),
                 owner: owner.as_deref().map(str::to_owned),
             })
@@ -635,6 +642,11 @@ impl Store {
         let expired: Vec<_> = expired.map(|session| Arc::clone(&session)).collect();
         for session in expired {
             self.expire(&session);
+        }
+        let broken = self.sessions.iter();
+        let broken = broken.filter_map(|session| Some((Arc::clone(&session), session.broken()?)));
+        for (session, (tombstone, written)) in broken.collect::<Vec<_>>() {
+            self.let_go(&session, &tombstone, written);
         }
         let now_ms = self.context.clock.now_ms();
         self.lock_ledger().tombstones.forget(now_ms);

@@ -10,14 +10,15 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::blueprint::Blueprint;
+use super::catalogue::Catalogue;
 use super::creation::Creation;
+use super::lanes::Lanes;
 use super::limits::PAGE_BYTES;
 use super::operation::{Operation, Reply};
 use super::requests::RequestBody;
 use super::session::{Session, ended};
 use super::transcode;
 use environments::pieces::Pieces;
-use environments::vector::VectorEnvironment;
 
 /// A [`env_protocol::TrajectoryEntry`].
 #[derive(Serialize)]
@@ -95,7 +96,8 @@ impl Session {
     ) -> Result<Pieces, Problem> {
         let (first_seq, end_seq, from, chunks) = {
             let state = self.lock()?;
-            if let Some((end, _)) = state.end {
+            state.vector.native("trajectories")?;
+            if let Some((end, _)) = &state.end {
                 return Err(ended(self.id(), end));
             }
             let (first_seq, end_seq) = (state.history.first_seq(), state.history.end_seq());
@@ -119,7 +121,7 @@ impl Session {
         let end = end_seq.min(from.saturating_add(limit.max(1) as u64));
         let mut start = None;
         if from == chunks[0].first_seq {
-            start = Some(blueprint.written_snapshot(vector.as_ref(), encoding)?);
+            start = Some(blueprint.written_snapshot(&vector, encoding)?);
         }
         let mut entries = Entries {
             encoding,
@@ -133,10 +135,11 @@ impl Session {
             if entries.count > 0 && entries.written.len() >= max_bytes {
                 break;
             }
-            let operation = blueprint.recorded(vector.as_ref(), bytes).map_err(broken)?;
+            let operation = blueprint.recorded(&vector, bytes).map_err(broken)?;
             let kind = operation.kind();
             let asked = (seq >= from).then(|| blueprint.request_of(operation.clone()));
-            let reply = blueprint.perform(vector.as_mut(), operation, seq + 1);
+            let reply = blueprint.perform(&mut vector, operation, seq + 1);
+            let reply = reply.map_err(|fault| broken(fault.to_string()))?;
             if let Some(body) = asked {
                 let entry = Entry {
                     seq,
@@ -148,7 +151,7 @@ impl Session {
                 next = seq + 1;
             }
             if seq + 1 == from {
-                start = Some(blueprint.written_snapshot(vector.as_ref(), encoding)?);
+                start = Some(blueprint.written_snapshot(&vector, encoding)?);
             }
         }
         let start = start.ok_or_else(|| broken("the history has a gap".to_owned()))?;
@@ -224,10 +227,9 @@ pub fn replay(trajectory: &Trajectory) -> Result<Replayed, String> {
     let (blueprint, mut vector) = blueprint_for(start)?;
     let restore = Operation::Restore(Box::new(start.clone()));
     let in_start = |problem: Problem| format!("start: {problem}");
-    blueprint
-        .check(vector.as_ref(), &restore)
-        .map_err(in_start)?;
-    blueprint.perform(vector.as_mut(), restore, 0);
+    blueprint.check(&vector, &restore).map_err(in_start)?;
+    let restored = blueprint.perform(&mut vector, restore, 0);
+    restored.map_err(|fault| fault.to_string())?;
     let mut steps = 0;
     let mut next_seq = trajectory.entries.first().map_or(0, |entry| entry.seq);
     for entry in &trajectory.entries {
@@ -240,20 +242,25 @@ pub fn replay(trajectory: &Trajectory) -> Result<Replayed, String> {
         let operation = blueprint
             .operation_of(entry.operation, entry.body.clone())
             .map_err(at)?;
-        blueprint.check(vector.as_ref(), &operation).map_err(at)?;
+        blueprint.check(&vector, &operation).map_err(at)?;
         if entry.operation == OperationKind::Step {
             steps += start.lanes.len();
         }
-        let reply = blueprint.perform(vector.as_mut(), operation, next_seq);
+        let reply = blueprint.perform(&mut vector, operation, next_seq);
+        let reply = reply.map_err(|fault| fault.to_string())?;
         let reply = serde_json::to_value(&reply).expect("replies are plain data");
         if let Some(difference) = difference("", &reply, &entry.reply) {
             return Err(format!("operation {seq}: reply{difference}"));
         }
     }
+    let saved = vector
+        .native("snapshots")
+        .map_err(|problem| problem.to_string())?;
+    let saved = saved.save();
     Ok(Replayed {
         operations: trajectory.entries.len(),
         steps,
-        end: blueprint.snapshot_of(vector.save()),
+        end: blueprint.snapshot_of(saved),
     })
 }
 
@@ -271,8 +278,8 @@ fn check_header(trajectory: &Trajectory) -> Result<(), String> {
 }
 
 /// Makes environments for restoring a snapshot.
-fn blueprint_for(start: &Snapshot) -> Result<(Blueprint, Box<dyn VectorEnvironment>), String> {
-    Blueprint::new(creation_for(start), Seed::First(0))
+fn blueprint_for(start: &Snapshot) -> Result<(Blueprint, Lanes), String> {
+    Blueprint::new(&Catalogue::default(), creation_for(start), Seed::First(0))
         .map_err(|problem| format!("start: {problem}"))
 }
 

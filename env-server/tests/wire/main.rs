@@ -5,6 +5,7 @@ mod branches;
 mod client;
 mod episodes;
 mod exactly_once;
+mod hosted;
 mod leases;
 mod openapi;
 mod oracle;

@@ -7,8 +7,6 @@ use env_protocol::{Problem, Spec, SpecList, SpecRequest};
 use crate::http::app::SharedApp;
 use crate::http::caller::FullCaller;
 use crate::http::refusals::DescribeProblems;
-use crate::session::{refused_kwargs, unknown_spec};
-use environments::registry;
 use service::codec::{Accept, Call, encoded};
 use service::problem::Failure;
 
@@ -21,8 +19,8 @@ use service::problem::Failure;
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(in crate::http) async fn list(Accept(reply): Accept) -> Response {
-    let specs = registry::specs().to_vec();
+pub(in crate::http) async fn list(State(app): State<SharedApp>, Accept(reply): Accept) -> Response {
+    let specs = app.store.context().catalogue().specs().cloned().collect();
     encoded(reply, &SpecList { specs })
 }
 
@@ -38,11 +36,12 @@ pub(in crate::http) async fn list(Accept(reply): Accept) -> Response {
     ),
 )]
 pub(in crate::http) async fn get(
+    State(app): State<SharedApp>,
     Path(spec_id): Path<String>,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
-    let (_, spec) = registry::find(&spec_id).ok_or_else(|| unknown_spec(&spec_id))?;
-    Ok(encoded(reply, spec))
+    let spec = app.store.context().catalogue().find(&spec_id)?;
+    Ok(encoded(reply, &*spec))
 }
 
 /// Describe a spec with given arguments
@@ -68,10 +67,11 @@ pub(in crate::http) async fn describe(
     Call { body, reply, .. }: Call<SpecRequest>,
 ) -> Result<Response, Failure> {
     // Returns of long mazes are computed step by step, which takes time.
+    let store = std::sync::Arc::clone(&app);
     let described = app.aside(&caller, move || {
-        let spec = registry::spec_with(&spec_id, &body.kwargs);
-        let spec = spec.ok_or_else(|| unknown_spec(&spec_id))?;
-        Ok(encoded(reply, &spec.map_err(refused_kwargs)?))
+        let catalogue = store.store.context().catalogue();
+        let spec = catalogue.spec_with(&spec_id, &body.kwargs)?;
+        Ok(encoded(reply, &spec))
     });
     described.await
 }
