@@ -10,6 +10,7 @@ observation, info = env.reset(seed=7)
 Without `$STRATEGIC_MEMORY_SERVER` the package starts a server, which ends with the process.
 """
 
+from . import _streams as _streams  # first: a host keeps its streams aside
 from ._retry import RetryPolicy
 from ._server import LocalServer, find_binary, local_server
 from .aio import AsyncRemoteEnv, AsyncRemoteVectorEnv

@@ -32,16 +32,17 @@ WIRE_DTYPES: dict[str, np.dtype[Any]] = {
 }
 """Element types on the wire, little-endian."""
 
-_WIRE_NAMES = {
+WIRE_NAMES = {
     np.dtype(name).newbyteorder(order): name for name in WIRE_DTYPES for order in ("<", ">")
 }
+"""Names on the wire of element types in either byte order."""
 
 
 def _to_msgpack(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        name = _WIRE_NAMES.get(value.dtype)
+        name = WIRE_NAMES.get(value.dtype)
         if name is None:
             raise TypeError(f"an array of {value.dtype} cannot be sent: {value!r}"[:200])
         if value.ndim == 0:

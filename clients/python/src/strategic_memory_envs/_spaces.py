@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from ._codec import array_from, check_finite
+from ._codec import WIRE_NAMES, array_from, check_finite
 from .errors import ProtocolError
 
 Decoder = Callable[[Any], Any]
@@ -64,6 +64,91 @@ def _bound(bound: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[
         exact[is_low], exact[is_high] = low, high
         return exact
     return numbers.astype(dtype)
+
+
+# A batch has one dimension more, and an array on the wire at most 8.
+_MAX_DIMS = 7
+_ACTIONS = "Discrete, MultiDiscrete (one dimension), MultiBinary (one dimension) and Box can"
+_OBSERVATIONS = (
+    "Discrete, Box, MultiDiscrete (one dimension), MultiBinary (one dimension), Tuple and Dict can"
+)
+
+
+def space_to_document(
+    space: spaces.Space[Any], place: str, *, is_action: bool = False
+) -> dict[str, Any]:
+    """Returns the document that describes a space: the inverse of `space_from`.
+
+    `place` names the space for the message, as in "observation_space". Spaces of actions have no
+    parts.
+
+    Raises:
+        ValueError: the wire cannot express the space; the message says which part of it, and why.
+    """
+    if isinstance(space, spaces.Discrete):
+        return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, spaces.Box):
+        return _box_to_document(space, place)
+    if isinstance(space, spaces.MultiDiscrete):
+        if space.nvec.ndim != 1:
+            raise ValueError(f"{place}: a MultiDiscrete space needs one dimension, not {space}")
+        if np.any(space.start):
+            raise ValueError(f"{place}: a MultiDiscrete space must start at 0, not {space.start}")
+        return {"type": "MultiDiscrete", "nvec": space.nvec.tolist()}
+    if isinstance(space, spaces.MultiBinary):
+        if len(space.shape) != 1:
+            raise ValueError(f"{place}: a MultiBinary space needs one dimension, not {space}")
+        return {"type": "MultiBinary", "n": int(space.shape[0])}
+    if isinstance(space, spaces.Tuple) and not is_action:
+        parts = [space_to_document(inner, f"{place}[{i}]") for i, inner in enumerate(space.spaces)]
+        return {"type": "Tuple", "spaces": parts}
+    if isinstance(space, spaces.Dict) and not is_action:
+        for key in space.spaces:
+            if not isinstance(key, str) or key == "dtype":
+                raise ValueError(
+                    f"{place}[{key!r}]: a name in a Dict space is a string, and not 'dtype'"
+                )
+        named = {
+            key: space_to_document(inner, f"{place}[{key!r}]")
+            for key, inner in space.spaces.items()
+        }
+        return {"type": "Dict", "spaces": named}
+    use, others = (" as actions", _ACTIONS) if is_action else ("", _OBSERVATIONS)
+    raise ValueError(f"{place}: {type(space).__name__} spaces cannot be hosted{use}; {others}")
+
+
+def _box_to_document(space: spaces.Box, place: str) -> dict[str, Any]:
+    name = WIRE_NAMES.get(np.dtype(space.dtype))
+    if name is None:
+        known = ", ".join(dict.fromkeys(WIRE_NAMES.values()))
+        raise ValueError(f"{place}: a Box of {space.dtype} cannot be hosted; those of {known} can")
+    if len(space.shape) > _MAX_DIMS:
+        raise ValueError(
+            f"{place}: a Box has at most {_MAX_DIMS} dimensions, not {len(space.shape)}"
+        )
+    return {
+        "type": "Box",
+        "shape": list(space.shape),
+        "dtype": name,
+        "low": _bound_to_document(space.low, f"{place}.low"),
+        "high": _bound_to_document(space.high, f"{place}.high"),
+    }
+
+
+def _bound_to_document(bound: NDArray[Any], place: str) -> Any:
+    """Writes a bound: one number where all are equal, else a flat list; strings for infinities."""
+    numbers = bound.astype(np.float64).ravel()
+    if np.isnan(numbers).any():
+        raise ValueError(f"{place}: NaN is no bound")
+    if numbers.size == 0 or (numbers == numbers[0]).all():
+        return _extended(float(numbers[0]) if numbers.size else 0.0)
+    return [_extended(number) for number in numbers.tolist()]
+
+
+def _extended(number: float) -> float | str:
+    if np.isfinite(number):
+        return number
+    return "Infinity" if number > 0 else "-Infinity"
 
 
 def decoder(space: spaces.Space[Any], num_envs: int | None = None) -> Decoder:
