@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgpack
@@ -14,7 +15,7 @@ from stub import Request, Stub, response
 
 import strategic_memory_envs as sme
 from strategic_memory_envs._codec import Codec, info_from
-from strategic_memory_envs._spaces import decoder, space_from
+from strategic_memory_envs._spaces import decoder, space_from, space_to_document
 
 F32 = np.float32
 CASES: list[tuple[dict[str, Any], spaces.Space[Any]]] = [
@@ -213,3 +214,47 @@ def test_numpy_numbers_may_be_arguments(encoding: Any) -> None:
         codec.dumps({"x": object()})
     with pytest.raises(ValueError, match=r"64 bits|not JSON compliant"):
         codec.dumps({"x": 2**70 if encoding == "msgpack" else float("nan")})
+
+
+@pytest.mark.parametrize(("document", "space"), CASES, ids=IDS)
+def test_a_space_is_written_as_it_is_read(
+    document: dict[str, Any], space: spaces.Space[Any]
+) -> None:
+    written = space_to_document(space, "observation_space")
+    assert space_from(msgpack.unpackb(msgpack.packb(written))) == space
+    assert written["type"] == document["type"]
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint64, np.int64, np.float64])
+def test_bounds_of_every_type_are_written_as_they_are_read(dtype: Any) -> None:
+    space: spaces.Box
+    if np.dtype(dtype).kind in "iu":
+        limits = np.iinfo(dtype)
+        space = spaces.Box(limits.min, limits.max, (2,), dtype)
+    else:
+        space = spaces.Box(np.array([0, 0], dtype), np.array([0, 1], dtype), dtype=dtype)
+    assert space_from(space_to_document(space, "observation_space")) == space
+
+
+@pytest.mark.parametrize(
+    ("space", "is_action", "reason"),
+    [
+        (spaces.Text(3), False, "o: Text spaces cannot be hosted; Discrete, Box, Multi"),
+        (spaces.Tuple([spaces.Discrete(2)]), True, "o: Tuple spaces cannot be hosted as actions"),
+        (spaces.MultiDiscrete([2, 3], start=[0, 1]), False, "o: a MultiDiscrete space must start"),
+        (spaces.MultiBinary([2, 3]), False, "o: a MultiBinary space needs one dimension"),
+        (spaces.Box(0, 1, (1,) * 8), False, "o: a Box has at most 7 dimensions, not 8"),
+        (spaces.Box(0, 1, (1,), np.float16), False, "o: a Box of float16 cannot be hosted"),
+        (spaces.Dict({"dtype": spaces.Discrete(2)}), False, r"o['dtype']: a name in a Dict space"),
+        (
+            spaces.Dict({"a": spaces.Tuple([spaces.Discrete(2), spaces.Text(3)])}),
+            False,
+            "o['a'][1]: Text spaces cannot be hosted;",
+        ),
+    ],
+)
+def test_spaces_that_the_wire_lacks_are_named(
+    space: spaces.Space[Any], is_action: bool, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}"):
+        space_to_document(space, "o", is_action=is_action)

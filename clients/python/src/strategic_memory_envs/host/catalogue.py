@@ -114,11 +114,18 @@ def find(name: str, modules: Sequence[str], registered: Sequence[str]) -> EnvSpe
     Raises:
         CannotHost: there is none. The message lists what the modules registered.
     """
-    module, _, _ = name.rpartition(":")
+    module, _, id = name.rpartition(":")
     if module:
         registered = [*registered, *import_module(module)]
+    versions = [
+        spec
+        for spec in gymnasium.registry.values()
+        if id in (spec.id, spec.id.removesuffix(f"-v{spec.version}"))
+    ]
+    if versions:  # without a version, Gymnasium makes the newest
+        return max(versions, key=lambda spec: spec.version or 0)
     try:
-        return gymnasium.spec(name)
+        return gymnasium.spec(id)
     except (Exception, SystemExit) as error:
         have = ", ".join(registered) or "nothing"
         owner = module or (modules[-1] if modules else "my_module")

@@ -101,8 +101,10 @@ class Lanes:
             results = [step(action) for step, action in zip(self._steps, actions, strict=True)]
         elif self._mode == "NextStep":
             results = [
-                _first(env) if is_ended else env.step(action)
-                for env, action, is_ended in zip(self._envs, actions, self._ended, strict=True)
+                step(action) if not is_ended else _first(self._envs[i])
+                for i, (step, action, is_ended) in enumerate(
+                    zip(self._steps, actions, self._ended, strict=True)
+                )
             ]
         else:
             raise RuntimeError("the episode of a lane has ended, and only a reset starts another")
