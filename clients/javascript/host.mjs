@@ -21,7 +21,7 @@ import { pathToFileURL } from "node:url";
 /** @typedef {any} Value An element of a space: a number, (nested) lists or typed arrays, or for a Dict space an object. */
 /** @typedef {{ [name: string]: any }} Fields Arguments, options, infos or the fields of a frame, by name. */
 /** @typedef {{ type: string, [field: string]: any }} Space As in the HTTP protocol. */
-/** @typedef {{ [name: string]: number | boolean }} Info */
+/** @typedef {{ [name: string]: number | boolean }} Info Names do not begin with `_`, and are not `dtype`. */
 /** @typedef {{ observation: Value, info?: Info }} ResetResult */
 /** @typedef {{ observation: Value, reward: number, terminated: boolean, truncated: boolean, info?: Info }} StepResult */
 /** @typedef {{ height: number, width: number, data: Uint8Array }} Picture Red, green and blue of each pixel, in rows. */
@@ -31,7 +31,6 @@ import { pathToFileURL } from "node:url";
  * @typedef {object} Lane
  * @property {(seed: bigint | null, options: Fields) => ResetResult | Promise<ResetResult>} reset Begins an episode. A
  *   seed restarts the random stream, null continues it. Options hold for this episode, over the arguments of `make`.
- *   Throw `Refusal` before any change.
  * @property {(action: any) => StepResult | Promise<StepResult>} step Takes an action: a number of a Discrete space, else
  *   a flat list in C order.
  * @property {() => string | Uint8Array | Promise<string | Uint8Array>} [save] The state, random stream included.
@@ -54,7 +53,7 @@ import { pathToFileURL } from "node:url";
  * @property {(kwargs: Fields) => { observationSpace: Space, actionSpace: Space }} [spaces] Where arguments change them.
  */
 
-/** An argument or option is not accepted; `argument` is its name. Nothing has changed. */
+/** Thrown by `make`: an argument is not accepted; `argument` is its name. Nothing can refuse options of a reset. */
 export class Refusal extends Error {
   /** @param {string} reason @param {string} [argument] */
   constructor(reason, argument) {
@@ -400,6 +399,16 @@ function emptyBatch(space, lanes) {
   return zeros(dtype, [lanes, ...shape]);
 }
 
+/** Throws where one of the spaces cannot be hosted. @param {string} id @param {{ observationSpace: Space, actionSpace: Space }} spaces */
+function checkSpaces(id, { observationSpace, actionSpace }) {
+  try {
+    emptyBatch(observationSpace, 0);
+    emptyActions(actionSpace, 0);
+  } catch (error) {
+    throw new TypeError(`a space of ${id} cannot be hosted: ${messageOf(error)}`);
+  }
+}
+
 /** @param {TypedArray} array @param {number} lane @returns {{ view: DataView, count: number }} The lane's elements. */
 function rowOf({ dtype, shape, data }, lane) {
   const bytes = data.length / shape[0];
@@ -471,6 +480,8 @@ class Infos {
   /** @param {number} lane @param {Info | undefined} info */
   add(lane, info) {
     for (const [name, value] of Object.entries(info ?? {})) {
+      // These names would be read as masks, and as a part of an array.
+      if (name.startsWith("_") || name === "dtype") throw new TypeError(`an info cannot have the name ${name}`);
       const dtype = typeof value === "boolean" ? "bool" : "float64";
       if (typeof value !== "boolean" && !Number.isFinite(value)) throw new TypeError(`the info ${name} is no finite number`);
       const column = (this.#columns[name] ??= zeros(dtype, [this.#lanes]));
@@ -526,18 +537,10 @@ class Vector {
     if (mask && !isListOf(mask, count, (flag) => typeof flag === "boolean")) throw new ProtocolError("mask is not a boolean for each lane");
     if (!isListOf(seeds, count, isSeed)) throw new ProtocolError("seeds is not a seed or nil for each lane");
     const infos = new Infos(count);
-    let isChanged = false;
     for (let i = 0; i < count; i++) {
       if (mask && !mask[i]) continue;
       if (this.#phases[i] === NEW && seeds[i] === null) throw new ProtocolError(`the first reset of lane ${i} has no seed`);
-      try {
-        infos.add(i, await this.#reset(i, seeds[i] === null ? null : BigInt(seeds[i]), { ...options }));
-      } catch (error) {
-        // A refusal says that nothing has changed, which no longer holds.
-        if (error instanceof Refusal && isChanged) throw new Error(`lane ${i} has refused what others accepted: ${error.message}`);
-        throw error;
-      }
-      isChanged = true;
+      infos.add(i, await this.#reset(i, seeds[i] === null ? null : BigInt(seeds[i]), { ...options }));
     }
     return { observed: { observations: this.#observations, infos: infos.columns } };
   }
@@ -710,6 +713,7 @@ class Host {
   constructor(specs) {
     this.#specs = new Map(specs.map((spec) => [spec.id, spec]));
     if (this.#specs.size !== specs.length) throw new TypeError("two specs have the same id");
+    for (const spec of specs) checkSpaces(spec.id, spec);
   }
 
   /** @param {string} name @returns {Fields} The first frame. */
@@ -741,7 +745,7 @@ class Host {
       return await /** @type {any} */ (vector)[kind](call);
     } catch (error) {
       if (error instanceof ProtocolError) throw error;
-      if (error instanceof Refusal && (kind === "create" || kind === "reset")) {
+      if (error instanceof Refusal && kind === "create") {
         return { refused: { reason: messageOf(error), name: error.argument } };
       }
       this.#vectors.delete(call.env);
@@ -758,6 +762,7 @@ class Host {
     if (!Number.isInteger(count) || count < 1 || count > MOST_LANES) throw new ProtocolError(`num_envs is not from 1 to ${MOST_LANES}`);
     if (!AUTORESET_MODES.includes(mode)) throw new ProtocolError(`unknown autoreset_mode: ${JSON.stringify(mode)}`);
     const spaces = spec.spaces?.({ ...kwargs }) ?? spec;
+    checkSpaces(id, spaces);
     /** @type {Lane[]} */
     const lanes = [];
     for (let i = 0; i < count; i++) lanes.push(await spec.make({ ...kwargs }));

@@ -60,7 +60,7 @@ pub struct RunState {
     /// Observations and memories of the lanes.
     #[serde(rename = "lanes")]
     pub collector: CollectorState,
-    /// The environment's own state; without it (the server was gone) a resumed run begins new episodes.
+    /// The environment's own state; without it (the server was gone, or cannot save it) a resumed run begins new episodes.
     #[serde(with = "serde_bytes")]
     pub environment: Option<Vec<u8>>,
 }

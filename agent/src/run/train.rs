@@ -286,6 +286,8 @@ struct Trainer<'a> {
     rng: Xoshiro256PlusPlus,
     statistics: RunStatistics,
     clock: Clock,
+    /// Whether the user knows that checkpoints lack the environment's state.
+    has_told_of_new_episodes: bool,
 }
 
 /// The clock of this process's part of a run.
@@ -386,6 +388,7 @@ impl<'a> Trainer<'a> {
                 began: Instant::now(),
                 timesteps_before: 0,
             },
+            has_told_of_new_episodes: false,
         })
     }
 
@@ -588,9 +591,14 @@ impl<'a> Trainer<'a> {
         record
     }
 
+    /// The run as it is now; without the environment's state if that cannot be saved, as with environments of hosts.
     fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
-        let environment = self.source.snapshot()?;
-        Ok(self.checkpoint_with(Some(environment)))
+        let environment = match self.source.snapshot() {
+            Ok(environment) => Some(environment),
+            Err(EnvError::Refused { code, .. }) if code == "not-supported" => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(self.checkpoint_with(environment))
     }
 
     fn checkpoint_with(&self, environment: Option<Vec<u8>>) -> Checkpoint {
@@ -618,6 +626,12 @@ impl<'a> Trainer<'a> {
             self.statistics.best_return = best;
         }
         let mut checkpoint = self.checkpoint()?;
+        if checkpoint.run.environment.is_none() && !self.has_told_of_new_episodes {
+            self.has_told_of_new_episodes = true;
+            monitor.message(
+                "the server cannot save these environments: a resumed run begins new episodes",
+            );
+        }
         monitor.before_checkpoint(self.statistics.timesteps, best.is_some())?;
         checkpoint.save(&out.join(LATEST))?;
         if best.is_some() {

@@ -327,6 +327,7 @@ test("refusals change nothing, exceptions and wrong results fail their vector al
         () => ({ ...good, observation: [[1, 0], [1, 2, 3]] }), () => ({ ...good, observation: [[1, 0], [1, 2, 3, 256]] }),
         () => ({ ...good, observation: [[1, 0.5], [1, 2, 3, 4]] }), () => ({ ...good, observation: [[1, undefined], [1, 2, 3, 4]] }),
         () => ({ ...good, observation: [[1, 0]] }), () => 7,
+        () => ({ ...good, info: { _masked: 1 } }),
       ];
       return {
         reset: (seed, options) => { if (options.length === 13) throw new Refusal("unlucky"); return good; },
@@ -338,10 +339,12 @@ test("refusals change nothing, exceptions and wrong results fail their vector al
   const create = { env: 1, spec: "CueCorridor-v0", kwargs: { length: 13 }, num_envs: 1, autoreset_mode: "NextStep" };
   assert.deepEqual(await host.call("create", create), { refused: { reason: "13 is unlucky", name: "length" } });
   await host.create(1, 1, "NextStep", 99);
+  // The server lets only `create` be refused.
   const unlucky = await host.call("reset", { env: 1, seeds: [0], options: { length: 13 } });
-  assert.deepEqual(unlucky, { refused: { reason: "unlucky" } });
+  assert.deepEqual(unlucky, { failed: { reason: "unlucky" } });
+  await host.create(1, 1, "NextStep", 99);
   await host.call("reset", { env: 1, seeds: [0], options: {} });
-  const reasons = [/it broke/, /reward of lane 0 is NaN/, /not booleans/, /has 3 elements, its space 4/, /256 is not a uint8/, /0\.5/, /undefined is not a number/, /another length/, /undefined/];
+  const reasons = [/it broke/, /reward of lane 0 is NaN/, /not booleans/, /has 3 elements, its space 4/, /256 is not a uint8/, /0\.5/, /undefined is not a number/, /another length/, /undefined/, /an info cannot have the name _masked/];
   for (const [length, reason] of reasons.entries()) {
     await host.create(2, 1, "NextStep", length);
     await host.call("reset", { env: 2, seeds: [0], options: {} });
@@ -351,6 +354,16 @@ test("refusals change nothing, exceptions and wrong results fail their vector al
   }
   // The spec says that it can save, but its lanes have no \`save\`.
   assert.match((await host.call("save", { env: 1 })).failed.reason, /state of lane 0/);
+});
+
+test("a space that cannot be hosted ends the host before its hello", async () => {
+  const file = join(folder, "wide.mjs");
+  const url = JSON.stringify(new URL("../host.mjs", import.meta.url).href);
+  const spec = `{ id: "Wide-v0", observationSpace: { type: "Tuple", spaces: [{ type: "Box", shape: [1], dtype: "int16" }] } }`;
+  await writeFile(file, `import { serve } from ${url};\nawait serve([${spec}]);\n`);
+  const host = new HostProcess(file);
+  assert.equal(await host.status(), 2);
+  assert.match(host.errors, /a space of Wide-v0 cannot be hosted: a Box has the dtype int16; known are bool, uint8/);
 });
 
 test("the tests' own MessagePack writes and reads bytes of its specification", () => {

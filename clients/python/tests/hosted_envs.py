@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+import threading
+import time
 from typing import Any
 
 import gymnasium
@@ -127,7 +129,7 @@ class Chance(Bits):
 
 
 class Troubled(gymnasium.Env[Any, Any]):
-    """Fails as it is told: `kind` names the trouble."""
+    """Fails when an action or an argument says so."""
 
     observation_space = spaces.Box(0.0, 1.0, (3,), np.float32)
     action_space = spaces.Discrete(4)
@@ -159,6 +161,44 @@ class Troubled(gymnasium.Env[Any, Any]):
         return [0.0, 0.5, 1.0], 1.0, False, False, {"text": "left out", "bad": float("nan")}
 
 
+class Odd(Bits):
+    """Does what an environment should not. With `is_worded`, no host can play it."""
+
+    def __init__(self, is_worded: bool = False, render_mode: str | None = None) -> None:
+        super().__init__(3, render_mode)
+        if is_worded:
+            self.observation_space = spaces.Text(4)
+
+    def spaces(self) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+        return spaces.Box(0, 1, (2, 0), np.float32), spaces.Discrete(3)
+
+    def draw(self) -> Any:
+        return np.zeros((2, 0), np.float32)
+
+    def step(self, action: Any) -> Step:
+        if action == 1:
+            raise ValueError("a name with half a pair: \udcff")
+        if action == 2:
+
+            class Panic(BaseException):
+                def __str__(self) -> str:
+                    raise RuntimeError("nothing to read")
+
+            raise Panic
+        return self.draw(), 0.0, False, False, {"_mine": 5, "mine": 6, "\udcff": 7}
+
+    def render(self) -> Any:
+        raise RuntimeError("no paint")
+
+
+class Lasting(Bits):
+    """Leaves a thread behind that does not end."""
+
+    def reset(self, **arguments: Any) -> tuple[Any, dict[str, Any]]:
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        return super().reset(**arguments)
+
+
 class Worded(Bits):
     """A part of its space is a text."""
 
@@ -181,5 +221,5 @@ class Grid(Bits):
 
 
 PLAYABLE = ("Named", "Bits", "Picture", "Printing", "Chance", "Troubled")
-for _name in (*PLAYABLE, "Worded", "NamedActions", "Grid"):
+for _name in (*PLAYABLE, "Odd", "Lasting", "Worded", "NamedActions", "Grid"):
     gymnasium.register(f"{_name}-v0", entry_point=f"hosted_envs:{_name}")

@@ -235,7 +235,16 @@ def test_without_the_package_that_draws_there_is_no_frame() -> None:
 def test_infos_that_a_frame_cannot_express_are_left_out() -> None:
     infos = Infos(2)
     infos.add(
-        0, {"count": 1, "bit": np.True_, "_count": {"a": 1}, "dtype": 1, 3: 1, "large": 2**70}
+        0,
+        {
+            "count": 1,
+            "bit": np.True_,
+            "_count": {"a": 1},
+            "dtype": 1,
+            3: 1,
+            "n" * 999: 1,
+            "large": 2**70,
+        },
     )
     infos.add(1, {"count": 2, "bit": np.False_, "rows": np.zeros(9000), "text": "", "none": None})
     infos.add(1, {"rows": np.ones(2, np.float32), "half": np.float16(1), "inf": np.inf})
@@ -251,6 +260,16 @@ def test_infos_that_a_frame_cannot_express_are_left_out() -> None:
     many = Infos(1)
     many.add(0, {str(i): i for i in range(MAX_INFO_NAMES + 10)})
     assert len(many.value) == 2 * MAX_INFO_NAMES
+
+
+def test_infos_are_not_too_long_for_the_server() -> None:
+    infos = Infos(100)
+    for lane in range(100):
+        infos.add(lane, {f"{i}": np.full(1000, i + 1.0) for i in range(20)})
+    sizes = [part.nbytes for part in infos.value.values()]
+    assert 5 << 20 < sum(sizes) < 8 << 20
+    # Names are left out whole: the others have all their rows.
+    assert all(part.all() for part in infos.value.values())
 
 
 def test_hello_describes_the_specs() -> None:

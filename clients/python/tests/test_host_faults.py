@@ -1,4 +1,4 @@
-"""What a host does when environments, arguments or frames are wrong."""
+"""A host with wrong environments, arguments or frames."""
 
 from __future__ import annotations
 
@@ -49,6 +49,51 @@ def test_a_failure_ends_its_vector_alone(action: int, reasons: list[str]) -> Non
         assert "no vector 1" in host.call("save", "failed", env=1)["reason"]
         host.step([0, 0], env=2)
         host.create("Troubled-v0", 1, env=1)
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (1, "ValueError: a name with half a pair: ? (hosted_envs.py, line "),
+        (2, "Panic: (without a message that can be read) (hosted_envs.py, line "),
+    ],
+)
+def test_any_exception_has_a_reason(action: int, reason: str) -> None:
+    with hosting("Odd-v0") as host:
+        host.create("Odd-v0", 1)
+        host.reset([1])
+        failed = host.call("step", "failed", env=1, actions=np.array([action]))
+        assert failed["reason"].startswith(reason)
+        host.create("Odd-v0", 1)
+
+
+def test_an_environment_that_cannot_be_drawn_plays_on() -> None:
+    with hosting("Odd-v0") as host:
+        host.create("Odd-v0", 2)
+        host.reset([1, 2])
+        assert host.call("render", "rendered", env=1, lane=1) == {"frame": None}
+        assert host.step([0, 0])["observations"].shape == (2, 2, 0)
+
+
+def test_arguments_that_lead_to_another_kind_of_space_are_refused() -> None:
+    with hosting("Odd-v0") as host:
+        fields = {**CREATE, "env": 1, "spec": "Odd-v0"}
+        refused = host.call("create", "refused", **{**fields, "kwargs": {"is_worded": True}})
+        assert refused["reason"].startswith(
+            "with these arguments: observation_space: Text spaces cannot be hosted"
+        )
+        host.call("create", "created", **fields)
+
+
+def test_infos_with_names_of_the_form_are_left_out() -> None:
+    with hosting("Odd-v0") as host:
+        host.create("Odd-v0", 1)
+        host.reset([1])
+        infos = host.step([0])["infos"]
+        assert {name: part.tolist() for name, part in infos.items()} == {
+            "mine": [6],
+            "_mine": [True],
+        }
 
 
 def test_arguments_are_refused() -> None:
@@ -159,6 +204,14 @@ def test_an_interrupt_has_no_effect() -> None:
         host.reset([1])
         host.process.send_signal(signal.SIGINT)
         host.step([1])
+
+
+def test_a_thread_of_an_environment_does_not_keep_the_host() -> None:
+    reset = frame("reset", env=1, seeds=[1], options={})
+    data = frame("create", env=1, **{**CREATE, "spec": "Lasting-v0"}) + reset
+    ended = run(*TESTED, "Lasting-v0", data=data)
+    assert ended.returncode == 3
+    assert [kind for kind, _ in unframe(ended.stdout)] == ["hello", "created", "observed"]
 
 
 def test_the_end_of_the_input_ends_the_host() -> None:

@@ -1,4 +1,4 @@
-//! Checks of what hosts answer, and batches of a vector's parts joined into one.
+//! Checks the answers of hosts, and joins the batches of a vector's parts into one.
 
 use std::collections::BTreeMap;
 

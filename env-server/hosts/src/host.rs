@@ -166,11 +166,12 @@ impl Host {
         autoreset_mode: AutoresetMode,
         seed: &Seed,
     ) -> Result<HostedVector, CreateError> {
-        let count = self.0.slots.len().min(num_envs);
-        let sizes = (0..count).map(|i| (i + 1) * num_envs / count - i * num_envs / count);
+        let slots = self.0.least_loaded(num_envs);
+        let count = slots.len();
         let mut making = HostedVector::making(self.clone(), Arc::clone(spec), kwargs.clone());
-        for size in sizes {
-            making.add(self.0.part(spec, kwargs, size, autoreset_mode)?)?;
+        for (i, slot) in slots.into_iter().enumerate() {
+            let size = (i + 1) * num_envs / count - i * num_envs / count;
+            making.add(self.0.part(slot, spec, kwargs, size, autoreset_mode)?)?;
         }
         Ok(making.made(autoreset_mode, seed))
     }
@@ -194,18 +195,33 @@ impl Inner {
         HostProcess::start(&self.name, &self.command, self.limits.start, watch)
     }
 
-    /// Makes a part of a vector in the process that has the fewest.
+    /// Returns the slots with the fewest vectors, at most `count`, in ascending order.
+    ///
+    /// An operation of a vector holds its processes all at once. It needs each of them once, and in
+    /// the order of all other vectors, or two operations could wait for each other.
+    fn least_loaded(&self, count: usize) -> Vec<usize> {
+        let load = |slot: &Mutex<Slot>| {
+            let slot = lock(slot);
+            let process = slot.process.as_ref().filter(|process| process.lives());
+            process.map_or(0, Arc::strong_count)
+        };
+        let mut slots: Vec<(usize, usize)> = self.slots.iter().map(load).zip(0..).collect();
+        slots.sort_unstable();
+        slots.truncate(count);
+        let mut slots: Vec<usize> = slots.into_iter().map(|(_, slot)| slot).collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    /// Makes a part of a vector in the process of a slot.
     fn part(
         &self,
+        slot: usize,
         spec: &Arc<HostedSpec>,
         kwargs: &Kwargs,
         num_envs: usize,
         autoreset_mode: AutoresetMode,
     ) -> Result<Part, CreateError> {
-        let load = |slot: &Mutex<Slot>| lock(slot).process.as_ref().map_or(0, Arc::strong_count);
-        let slot = (0..self.slots.len())
-            .min_by_key(|&i| load(&self.slots[i]))
-            .unwrap_or(0);
         let process = self.process(slot)?;
         let env = process.draw_env();
         let call = Call::Create {
@@ -249,7 +265,7 @@ impl Inner {
         let is_same = hello.specs.len() == self.specs().len()
             && self.specs().iter().zip(&hello.specs).all(same);
         if !is_same {
-            let reason = "its specs are no longer those that it had when the server started";
+            let reason = "its specs have changed since the server started";
             return Err(process.give_up("hello", reason));
         }
         slot.process = Some(Arc::clone(&process));

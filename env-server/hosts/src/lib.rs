@@ -11,8 +11,8 @@
 //! docs/hosting.md is the specification for authors of hosts, and [`protocol`] its frames. A
 //! [`Host`] starts processes of one command when they are needed, deals vectors over them, and ends
 //! them when they misbehave. A [`HostedVector`] is lanes of one environment, divided among the
-//! processes; it checks every answer. It does not repair itself: whoever has its operations makes
-//! another one and repeats them.
+//! processes; it checks every answer. It does not repair itself: the server, which has its
+//! operations, makes another one and repeats them.
 
 pub mod protocol;
 

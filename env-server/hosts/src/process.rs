@@ -227,15 +227,14 @@ impl Turn<'_> {
 
     fn send_only(&mut self, call: &Call) -> Result<(), Fault> {
         self.set_deadline();
-        match write_message(&mut self.streams.input, call, MAX_CALL_BYTES) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                self.process.deadline_ms.store(0, Ordering::Release);
-                Err(self.process.give_up(call.name(), &error.to_string()))
-            }
-            // Its output says how it ended.
-            Err(_) => Ok(()),
+        if let Err(error) = write_message(&mut self.streams.input, call, MAX_CALL_BYTES)
+            && error.kind() == ErrorKind::InvalidInput
+        {
+            self.process.deadline_ms.store(0, Ordering::Release);
+            return Err(self.process.give_up(call.name(), &error.to_string()));
         }
+        // If the process has ended, its output says how.
+        Ok(())
     }
 
     /// Waits for the answer to the call that was sent last; `name` is its name.

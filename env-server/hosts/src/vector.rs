@@ -36,15 +36,18 @@ pub struct HostedVector {
     last: Digest,
 }
 
-/// What the server knows of a lane.
+/// The server's view of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Lane {
     phase: LanePhase,
 }
 
+/// Longest answer with a state, in bytes.
+const MAX_STATE_BYTES: u32 = 256 << 20;
+
 /// Consecutive lanes in one process.
 pub(crate) struct Part {
-    /// Place of the process: turns are taken in this order, so that no two vectors wait for each
+    /// Place of the process. Vectors use their processes in this order, and so never wait for each
     /// other.
     slot: usize,
     process: Arc<HostProcess>,
@@ -503,7 +506,11 @@ impl HostedVector {
         let received = self.parts.iter().zip(calls).zip(sent);
         let received = received.map(|((part, call), turn)| {
             let mut turn = turn?;
-            let answer = turn.receive(call.name(), self.limit)?;
+            let limit = match call {
+                Call::Save { .. } => MAX_STATE_BYTES,
+                _ => self.limit,
+            };
+            let answer = turn.receive(call.name(), limit)?;
             check(part, answer).map_err(|reason| turn.refuse(call.name(), &reason))
         });
         let received: Vec<Result<T, Fault>> = received.collect();

@@ -1,4 +1,4 @@
-//! The watch over processes: time, memory, and processes that nobody needs.
+//! The watch over processes: late ones, large ones, and idle ones.
 //!
 //! One thread for all processes of a host. Calls block on pipes; when one is late, the watch kills
 //! its process, which ends the wait.

@@ -111,8 +111,8 @@ pub struct EnvDescription {
     pub expires_in_s: u64,
     /// Number of the next operation.
     pub seq: u64,
-    /// Whether it continues after a failure of what plays it; left out where it does. An environment
-    /// of a host that can neither save nor repeat itself ends with the host's process.
+    /// Whether it continues when the program that plays it fails; left out where it does. An
+    /// environment of a host that can neither save nor repeat itself ends with the host's process.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub durable: bool,
@@ -147,8 +147,8 @@ pub struct VectorEnvDescription {
     pub expires_in_s: u64,
     /// Number of the next operation.
     pub seq: u64,
-    /// Whether it continues after a failure of what plays it; left out where it does. An environment
-    /// of a host that can neither save nor repeat itself ends with the host's process.
+    /// Whether it continues when the program that plays it fails; left out where it does. An
+    /// environment of a host that can neither save nor repeat itself ends with the host's process.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     #[cfg_attr(feature = "openapi", schema(required = false))]
     pub durable: bool,

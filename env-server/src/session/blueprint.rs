@@ -12,8 +12,8 @@ use environments::pieces::Pieces;
 use environments::vector::{Head, Refusal, Reset, Saved};
 use environments::{Arguments, KwargsError};
 
-use super::catalogue::{AnySpec, Catalogue, Maker};
-use super::creation::{Creation, Kind, check_seed, escape, make_lanes, resolve};
+use super::catalogue::{AnySpec, Catalogue, Maker, escape};
+use super::creation::{Creation, Kind, check_seed, make_lanes, resolve};
 use super::history::Chunk;
 use super::lanes::Lanes;
 use super::operation::{Operation, Reply};

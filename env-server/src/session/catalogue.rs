@@ -9,7 +9,6 @@ use environments::{Arguments, KwargsError};
 use hosts::protocol::HostedSpec;
 use hosts::{CreateError, Host};
 
-use super::creation::{refused_kwargs, unknown_spec};
 use super::lanes::Lanes;
 
 /// The specs of a server.
@@ -165,4 +164,26 @@ fn spec_of(host: &Host, told: &HostedSpec) -> Spec {
         returns: Returns::default(),
         source: format!("host {}", host.name()),
     }
+}
+
+/// Returns the problem of an argument that a spec does not accept.
+pub(super) fn refused_kwargs(error: KwargsError) -> Problem {
+    let pointer = format!("/kwargs/{}", escape(&error.name));
+    Problem::new(ErrorCode::InvalidKwargs, error.to_string()).at(pointer)
+}
+
+/// Returns the problem of an unknown spec, with the known ones and the closest match.
+fn unknown_spec(catalogue: &Catalogue, spec_id: &str) -> Problem {
+    let known: Vec<_> = catalogue.specs().map(|s| s.id.as_str()).collect();
+    let meant = env_protocol::hint(spec_id, known.iter().copied());
+    let detail = format!(
+        "there is no {spec_id:?}{meant}; there are {}",
+        known.join(", ")
+    );
+    Problem::new(ErrorCode::UnknownSpec, detail)
+}
+
+/// Escapes a name for a JSON pointer (RFC 6901).
+pub(super) fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }

@@ -7,14 +7,10 @@ use std::time::Instant;
 use env_protocol::{ErrorCode, Problem};
 
 use super::catalogue::Catalogue;
-use crate::journal::{Journal, JournalError, Position, Record};
+use super::position::JournalPosition;
+use crate::journal::{Journal, JournalError, Record};
 use service::leases::Clock;
 use service::observe::Metrics;
-
-/// The position up to which the journal must be durable before a client may be answered; none if
-/// there is no journal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JournalPosition(Option<Position>);
 
 /// State shared by all sessions of a store.
 pub struct SessionContext {

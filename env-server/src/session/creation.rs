@@ -6,10 +6,10 @@ use env_protocol::{
     AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, Problem, Seed,
     VectorEnvDescription,
 };
-use environments::{Arguments, KwargsError};
+use environments::Arguments;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{AnySpec, Catalogue, Maker};
+use super::catalogue::{AnySpec, Catalogue, Maker, refused_kwargs};
 use super::lanes::Lanes;
 
 /// The body that creates an environment, of either kind.
@@ -131,11 +131,6 @@ pub(super) fn check_seed(seed: &Seed, num_envs: usize) -> Result<(), Problem> {
     }
 }
 
-/// Escapes a name for a JSON pointer (RFC 6901).
-pub(super) fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 /// Returns the spec of a creation, the maker of its environments, and its arguments.
 ///
 /// # Errors
@@ -175,21 +170,4 @@ pub(super) fn make_lanes(
         return Err(Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs"));
     }
     maker.make(arguments, num_envs, mode, seed)
-}
-
-/// Returns the problem of an argument that a spec does not accept.
-pub(super) fn refused_kwargs(error: KwargsError) -> Problem {
-    let pointer = format!("/kwargs/{}", escape(&error.name));
-    Problem::new(ErrorCode::InvalidKwargs, error.to_string()).at(pointer)
-}
-
-/// Returns the problem of an unknown spec, with the known ones and the closest match.
-pub(super) fn unknown_spec(catalogue: &Catalogue, spec_id: &str) -> Problem {
-    let known: Vec<_> = catalogue.specs().map(|s| s.id.as_str()).collect();
-    let meant = env_protocol::hint(spec_id, known.iter().copied());
-    let detail = format!(
-        "there is no {spec_id:?}{meant}; there are {}",
-        known.join(", ")
-    );
-    Problem::new(ErrorCode::UnknownSpec, detail)
 }

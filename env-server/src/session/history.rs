@@ -301,7 +301,9 @@ mod tests {
         let mut history = History::new(None);
         for digest in [Some(5), None, Some(7)] {
             history.push(b"step");
-            digest.map(|digest| history.note(digest));
+            if let Some(digest) = digest {
+                history.note(digest);
+            }
         }
         history.push(b"step");
         let digests = (0..5).map(|seq| history.newest().digest(seq));

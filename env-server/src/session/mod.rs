@@ -1,7 +1,7 @@
 //! Sessions: an environment behind an id, whose operations are numbered and applied exactly once.
 //!
-//! From the ground up: `creation` (the body that creates one), `catalogue` (what can be created),
-//! `lanes` (whoever plays them), `operation` (changes and replies),
+//! From the ground up: `operation` (changes and replies), `lanes` (of built-in tasks and of hosts),
+//! `catalogue` (the specs), `creation` (the body that creates a session),
 //! `blueprint` (the effect of an operation on environments), `session` (numbers, history, lease,
 //! journal), `store` (all sessions, with limits), and `recovery` from the journal.
 
@@ -16,6 +16,7 @@ mod lanes;
 mod limits;
 pub mod operation;
 mod oracle;
+mod position;
 mod records;
 pub mod recovery;
 mod replies;

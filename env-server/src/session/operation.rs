@@ -12,7 +12,7 @@ use environments::pieces::Pieces;
 use environments::vector::Reset;
 use serde::Serialize;
 
-use super::context::JournalPosition;
+use super::position::JournalPosition;
 
 /// A change to an environment. It does not depend on the encoding of its request: two requests are
 /// the same if their operations are equal.

@@ -41,12 +41,12 @@ pub(super) struct Created {
 }
 
 impl Created {
-    /// Returns the tombstone of a session whose records were damaged.
-    pub(super) fn lost(&self) -> Ended {
+    /// Returns the tombstone of a session that could not be recovered.
+    pub(super) fn ended(&self, end: End) -> Ended {
         Ended {
             id: self.id.clone(),
             is_vector: matches!(self.creation, Creation::Vector(_)),
-            end: End::Lost,
+            end,
             ttl_s: self.ttl_s,
             owner: self.owner.clone(),
         }
@@ -111,7 +111,7 @@ pub(super) fn snapshot(created: &Created, history: &History) -> Vec<u8> {
 
 /// Encodes the name that stands in for the record of a whole session if that is damaged.
 pub(super) fn name(created: &Created) -> Vec<u8> {
-    end(&created.lost())
+    end(&created.ended(End::Lost))
 }
 
 /// Encodes the digest of the answer to operation `seq`.

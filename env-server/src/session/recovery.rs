@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{AnySpec, Catalogue};
 use super::context::SessionContext;
 use super::limits::Limits;
 use super::records::{self, Created, End, Ended, ReplayedSessions, SessionSnapshot};
@@ -101,7 +101,9 @@ impl Store {
         let mut snapshots = Vec::with_capacity(replayed.sessions.len());
         for (key, whole) in replayed.sessions {
             match lost.remove(&key) {
-                Some(detail) => store.lose(key, whole.created.lost(), detail, &mut recovery),
+                Some(detail) => {
+                    store.lose(key, whole.created.ended(End::Lost), detail, &mut recovery);
+                }
                 None => snapshots.push((key, whole)),
             }
         }
@@ -115,7 +117,15 @@ impl Store {
                     store.hold_recovered(session);
                     recovery.environments += 1;
                 }
-                Err(detail) => store.lose(key, created.lost(), detail, &mut recovery),
+                Err(detail) => {
+                    let spec = store.context().catalogue().find(created.creation.spec_id());
+                    let end = match spec {
+                        Ok(AnySpec::Native(_)) => End::Lost,
+                        // Its host is to blame, or the server no longer has its host.
+                        _ => End::Broken(detail.as_str().into()),
+                    };
+                    store.lose(key, created.ended(end), detail, &mut recovery);
+                }
             }
         }
         recovery.took = begun.elapsed();

@@ -15,12 +15,13 @@ use service::observe::metrics::Counter;
 
 use super::blueprint::{Blueprint, FIXED_BYTES};
 use super::catalogue::AnySpec;
-use super::context::{JournalPosition, SessionContext};
+use super::context::SessionContext;
 use super::creation::{Creation, Description, Kind, check_seed};
 use super::history::History;
 use super::lanes::Lanes;
 use super::limits::PAGE_BYTES;
 use super::operation::{Answer, Operation, Reply};
+use super::position::JournalPosition;
 use super::records::{self, Created, End, Ended, SessionSnapshot};
 use super::rerun::Rerun;
 use crate::journal::Record;
@@ -58,7 +59,7 @@ pub struct Session {
     context: Arc<SessionContext>,
     /// Counter of its steps.
     steps: Arc<Counter>,
-    /// Whether it continues after a failure of what plays it.
+    /// Whether it continues when the program that plays it fails.
     is_durable: bool,
     /// Whether its host has ended it.
     is_broken: AtomicBool,

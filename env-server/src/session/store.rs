@@ -15,10 +15,11 @@ use service::observe::{Census, Population, Work};
 
 use super::blueprint::Blueprint;
 use super::catalogue::Catalogue;
-use super::context::{JournalPosition, SessionContext};
+use super::context::SessionContext;
 use super::creation::{Creation, Description, Kind};
 use super::limits::{Limits, PAGE_BYTES};
 use super::operation::{Answer, Operation};
+use super::position::JournalPosition;
 use super::records::{End, Ended, MAX_STATE_BYTES};
 use super::session::{Parents, Session, ended};
 use service::room::{Room, Rooms};

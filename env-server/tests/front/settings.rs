@@ -95,6 +95,8 @@ fn printed_settings_can_be_read_back() {
         "--otlp-endpoint=http://127.0.0.1:4318",
         "--max-memory-bytes=1099511627776",
         "--idle-timeout-ms=1",
+        "--host-variables=A,B",
+        "--host=gym=python3 -m \"a b\"",
     ];
     let first = printed(&args, &[]);
     assert!(!first.contains("is not set"), "{first}");

@@ -320,13 +320,14 @@ fn checkpoints_on_the_way_keep_the_best() {
     );
 }
 
-/// A task whose rewards are without bound after so many steps.
-struct Poisoned {
+/// A task whose rewards are without bound after so many steps, or whose state cannot be saved.
+struct Faulty {
     task: TestTask,
     good_steps: u64,
+    can_save: bool,
 }
 
-impl VectorEnv for Poisoned {
+impl VectorEnv for Faulty {
     fn num_envs(&self) -> usize {
         self.task.num_envs()
     }
@@ -353,7 +354,14 @@ impl VectorEnv for Poisoned {
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        self.task.snapshot()
+        match self.can_save {
+            true => self.task.snapshot(),
+            false => Err(EnvError::Refused {
+                status: 501,
+                code: "not-supported".to_owned(),
+                detail: "no snapshots".to_owned(),
+            }),
+        }
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
@@ -371,9 +379,10 @@ fn a_run_that_diverges_leaves_the_state_before() {
         out: Some(folder.path()),
         ..options(&stop)
     };
-    let mut env = Poisoned {
+    let mut env = Faulty {
         task: TestTask::new(4, 2),
         good_steps: 30,
+        can_save: true,
     };
     let error = train(&config, &mut env, kept, &mut Silent).unwrap_err();
     assert!(matches!(error, TrainError::Diverged(_)), "{error}");
@@ -393,6 +402,37 @@ fn a_run_that_diverges_leaves_the_state_before() {
         ..good
     };
     assert!(good.to_bytes() == before.checkpoint.to_bytes());
+}
+
+#[test]
+fn a_run_without_saved_environments_resumes_in_new_episodes() {
+    let config = config("ppo", &quick(), 2_000, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let new = || Faulty {
+        task: TestTask::new(4, 2),
+        good_steps: u64::MAX,
+        can_save: false,
+    };
+    let kept = TrainOptions {
+        out: Some(folder.path()),
+        ..options(&stop)
+    };
+    let mut monitor = StopAfter {
+        rollouts: 3,
+        stop: &stop,
+    };
+    train(&config, &mut new(), kept, &mut monitor).unwrap();
+    let stopped = Checkpoint::load(&folder.path().join(LATEST)).unwrap();
+    assert!(stopped.run.environment.is_none());
+    assert_eq!(stopped.run.statistics.updates, 3);
+    stop.store(false, Ordering::Relaxed);
+    let resumed = TrainOptions {
+        resume: Some(stopped),
+        ..options(&stop)
+    };
+    let resumed = train(&config, &mut new(), resumed, &mut Silent).unwrap();
+    assert!(resumed.checkpoint.run.statistics.timesteps >= 2_000);
 }
 
 /// Cannot keep the fifth update.

@@ -1,6 +1,6 @@
 """Hosts Gymnasium environments for the server: `python -m strategic_memory_envs.host [SPEC ...]`.
 
-The protocol is in `docs/hosting.md`. The rooms, each of which imports only those above it:
+The protocol is in `docs/hosting.md`. The rooms. Each one imports only rooms above it:
 
 - `frames`: calls and answers on the standard streams.
 - `batches`: rows of observations, actions and infos of lanes, as arrays.

@@ -11,6 +11,7 @@ import argparse  # noqa: E402
 import os  # noqa: E402
 import platform  # noqa: E402
 import sys  # noqa: E402
+import threading  # noqa: E402
 
 import gymnasium  # noqa: E402
 
@@ -18,6 +19,9 @@ from .. import __version__  # noqa: E402
 from .calls import Calls  # noqa: E402
 from .catalogue import CannotHost, Hosted, find, hosted, import_module, newest  # noqa: E402
 from .frames import DamagedFrame, Frames  # noqa: E402
+
+_CLOSING_S = 5.0
+"""Longest time that environments take to close at the end."""
 
 
 def main() -> int:
@@ -28,6 +32,7 @@ def main() -> int:
         specs = _specs(arguments)
     except CannotHost as error:
         print(f"error: {error}", file=sys.stderr)
+        _end_soon()
         return 1
     calls = Calls(specs)
     frames = Frames(_INPUT, _OUTPUT)
@@ -42,8 +47,16 @@ def main() -> int:
     except BrokenPipeError:  # The server has gone, as at the end of the input.
         pass
     finally:
+        _end_soon()
         calls.close()
     return 0
+
+
+def _end_soon() -> None:
+    """Ends the process in a while, if an environment's `close` or one of its threads does not."""
+    watch = threading.Timer(_CLOSING_S, os._exit, (3,))
+    watch.daemon = True
+    watch.start()
 
 
 def _arguments() -> argparse.Namespace:

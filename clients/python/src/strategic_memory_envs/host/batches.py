@@ -16,7 +16,11 @@ MAX_INFO_BYTES = 64 << 10
 """Longest array in the info of one lane; longer ones are left out."""
 MAX_INFO_NAMES = 256
 """Most names in the infos of a step, nested ones included; others are left out."""
+_MAX_INFOS_BYTES = 6 << 20
+_MAX_INFOS_BYTES_PER_LANE = 48
+"""Longest arrays of all infos of a step, so that the server does not find its answer too long."""
 _MAX_INFO_DEPTH = 4
+_MAX_INFO_NAME = 256
 
 
 class Leaf:
@@ -31,7 +35,8 @@ class Leaf:
         self._shapes = [self._shape] * num_envs
         self.value: Any = np.zeros((num_envs, *self._shape), np.dtype(space.dtype))
         # Concatenating into a view without the dimension of the lanes is the fastest way to stack.
-        self._flat = self.value.reshape(-1, *self._shape[1:]) if self._shape else None
+        merged = (num_envs * self._shape[0], *self._shape[1:]) if self._shape else ()
+        self._flat = self.value.reshape(merged) if self._shape else None
 
     def fill(self, rows: Sequence[Any]) -> None:
         """Sets all rows, as `np.stack` does, but without broadcasting."""
@@ -153,12 +158,14 @@ class Infos:
 
     Each name has an array with a row for each lane, and `_name` says which of them are meant. As
     in Gymnasium, the first value of a name decides the dtype. Values that a frame cannot express
-    are left out: strings, objects, numbers that are not finite, and arrays that are too long.
+    are left out: strings, objects, numbers that are not finite, and arrays that are too long. So
+    are names that the form itself needs: those with `_` in front, and `dtype`.
     """
 
     def __init__(self, num_envs: int) -> None:
         self._num_envs = num_envs
         self._names_left = MAX_INFO_NAMES
+        self._bytes_left = _MAX_INFOS_BYTES + _MAX_INFOS_BYTES_PER_LANE * num_envs
         self.value: dict[str, Any] = {}
 
     def add(self, index: int, info: dict[Any, Any]) -> None:
@@ -169,8 +176,7 @@ class Infos:
         self, infos: dict[str, Any], index: int, info: dict[Any, Any], depth_left: int
     ) -> None:
         for name, value in info.items():
-            # A map with an entry `dtype` would be read as an array.
-            if not isinstance(name, str) or name == "dtype":
+            if not _is_info_name(name):
                 continue
             if isinstance(value, dict):
                 inner = infos.get(name, {})
@@ -186,7 +192,9 @@ class Infos:
                     continue
                 array = infos.get(name)
                 if array is None:
-                    array = np.zeros((self._num_envs, *np.shape(value)), dtype)
+                    array = self._zeros(np.shape(value), dtype)
+                    if array is None:
+                        continue
                 elif isinstance(array, dict) or array.shape[1:] != np.shape(value):
                     continue
                 try:
@@ -198,11 +206,32 @@ class Infos:
             if mask is None:
                 mask = infos[f"_{name}"] = np.zeros(self._num_envs, np.bool_)
                 self._names_left -= 1
-            if not isinstance(mask, dict):  # an info that itself has the name of a mask
-                mask[index] = True
+                self._bytes_left -= self._num_envs
+            mask[index] = True
+
+    def _zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+        """Rows for a new name; None where they would be too long."""
+        num_bytes = self._num_envs * math.prod(shape) * dtype.itemsize
+        if num_bytes > self._bytes_left - self._num_envs:
+            return None
+        self._bytes_left -= num_bytes
+        return np.zeros((self._num_envs, *shape), dtype)
 
     def _has_room(self, infos: dict[str, Any], name: str) -> bool:
-        return self._names_left > 0 or name in infos
+        is_left = self._names_left > 0 and self._bytes_left >= self._num_envs
+        return is_left or name in infos
+
+
+def _is_info_name(name: Any) -> bool:
+    # `_` is in front of the names of masks, and a map with an entry `dtype` would be an array.
+    if not isinstance(name, str) or name.startswith("_") or name == "dtype":
+        return False
+    return len(name) <= _MAX_INFO_NAME and (name.isascii() or _is_unicode(name))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can express a text: it has no lone halves of pairs."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _dtype_of(value: Any) -> np.dtype[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import traceback
 from collections.abc import Callable, Iterable
@@ -78,7 +79,7 @@ class Calls:
             if error.name is not None:
                 refused["name"] = error.name
             return self._dumps({"refused": refused})
-        except (Exception, SystemExit) as error:  # environments raise whatever they like
+        except BaseException as error:  # environments raise whatever they like
             traceback.print_exception(error)
             self._forget(number)
             return self._dumps({"failed": {"reason": describe(error)}})
@@ -111,19 +112,17 @@ class Calls:
         for name in kwargs:
             if name not in hosted.defaults:
                 raise _Refused(f"{hosted.spec.id} has no argument {name!r}", name)
-        lanes = Lanes(
-            lambda: _make(hosted, kwargs),
-            count,
-            mode,
-            renders_copies=bool(hosted.document["can_save"]),
-        )
-        # From here on, a failure closes the lanes.
-        self._vectors[number] = lanes
-        try:
-            return "created", space_documents(lanes)
-        except ValueError as error:
-            self._forget(number)
-            raise _Refused(f"with these arguments: {error}") from error
+        documents: dict[str, Any] = {}
+
+        def make() -> Env:
+            env = _make(hosted, kwargs)
+            if not documents:
+                documents.update(_space_documents(env))
+            return env
+
+        renders_copies = bool(hosted.document["can_save"])
+        self._vectors[number] = Lanes(make, count, mode, renders_copies=renders_copies)
+        return "created", documents
 
     def _reset(self, fields: dict[str, Any]) -> Answer:
         lanes, mask, seeds = self._lanes(fields), fields.get("mask"), fields["seeds"]
@@ -171,6 +170,16 @@ def _check(kind: str, fields: dict[str, Any]) -> None:
             raise DamagedFrame(f"{kind}: `{name}` is not a {expected.__name__}")
     if not isinstance(fields.get("mask"), (list, type(None))):
         raise DamagedFrame(f"{kind}: `mask` is not a list")
+
+
+def _space_documents(env: Env) -> dict[str, Any]:
+    """Returns the spaces of the first lane, which arguments may have changed."""
+    try:
+        return space_documents(env)
+    except ValueError as error:
+        with contextlib.suppress(Exception, SystemExit):
+            env.close()
+        raise _Refused(f"with these arguments: {error}") from error
 
 
 def _make(hosted: Hosted, kwargs: dict[str, Any]) -> Env:

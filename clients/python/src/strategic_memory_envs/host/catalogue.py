@@ -14,11 +14,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.utils.env_checker import data_equivalence
 
@@ -30,13 +29,13 @@ TRIAL_S = 2.0
 _DETERMINISM_STEPS = 20
 _SAVE_STEPS = 10
 
-# Bounds of arguments, of which nothing is known but their type.
+# Bounds of arguments. The host knows only their type.
 _INTEGERS = {"minimum": -(2**53), "maximum": 2**53}
 _NUMBERS = {"minimum": -sys.float_info.max, "maximum": sys.float_info.max}
 _MAX_ITEMS = 256
 # `gymnasium.make` keeps these for itself, and the host decides on rendering.
 _RESERVED = {"id", "max_episode_steps", "disable_env_checker", "render_mode"}
-_ID = re.compile(r"[A-Za-z0-9._/-]+")
+_ID = re.compile(r"[A-Za-z0-9._/-]{1,96}")
 
 
 class CannotHost(Exception):
@@ -66,13 +65,19 @@ def describe(error: BaseException) -> str:
     place = ""
     if frames:
         last = frames[-1]
-        place = f" ({os.path.basename(last.filename)}, line {last.lineno}: {last.line})"
-    return one_line(f"{type(error).__name__}: {error}", 500 - len(place[:200])) + place[:200]
+        place = f"({os.path.basename(last.filename)}, line {last.lineno}: {last.line})"
+    try:
+        message = str(error)
+    except Exception:
+        message = "(without a message that can be read)"
+    place = one_line(place, 200)
+    space = " " if place else ""
+    return one_line(f"{type(error).__name__}: {message}", 499 - len(place)) + space + place
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """Returns a text without line breaks, cut to a length."""
-    return " ".join(text.split())[:limit]
+    """Returns a text without line breaks, cut to a length, which UTF-8 can express."""
+    return " ".join(text.split())[:limit].encode("utf-8", "replace").decode()
 
 
 def import_module(name: str) -> list[str]:
@@ -158,7 +163,7 @@ def hosted(spec: EnvSpec, *, can_save: bool) -> Hosted:
             have one of its spaces.
     """
     if not _ID.fullmatch(spec.id):
-        raise CannotHost(f"{spec.id}: an id has only ASCII letters, digits and . _ - /")
+        raise CannotHost(f"{spec.id}: an id has 1 to 96 ASCII letters, digits and . _ - /")
     try:
         defaults = _defaults(spec)
         render_mode, env = _first_env(spec)
@@ -185,18 +190,11 @@ def hosted(spec: EnvSpec, *, can_save: bool) -> Hosted:
     return Hosted(spec, defaults, render_mode, document)
 
 
-class HasSpaces(Protocol):
-    """An environment, or the lanes of a vector."""
-
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
-
-
-def space_documents(env: HasSpaces) -> dict[str, Any]:
+def space_documents(env: Env) -> dict[str, Any]:
     """Returns the two spaces of an environment, as fields of a frame.
 
     Raises:
-        ValueError: the wire does not have one of them; the message says which part of which.
+        ValueError: the wire does not have one of them; the message names the space and its part.
     """
     return {
         "observation_space": space_to_document(env.observation_space, "observation_space"),
@@ -210,7 +208,7 @@ def _make(spec: EnvSpec, kwargs: Mapping[str, Any], render_mode: str | None) -> 
 
 
 def _first_env(spec: EnvSpec) -> tuple[str | None, Env]:
-    """Makes an environment that can be drawn, or else one that cannot."""
+    """Makes an environment with pictures, or else one without."""
     env = _make(spec, {}, None)
     if "rgb_array" in (env.metadata.get("render_modes") or ()):
         with contextlib.suppress(Exception, SystemExit):
@@ -297,10 +295,10 @@ def _reward_range(env: Env) -> list[float] | None:
 
 
 def _trial(spec: EnvSpec, passes: Callable[[], bool]) -> bool:
-    """Runs a trial. An environment that fails in it has not passed."""
+    """Runs a trial. An environment that fails in it, with whatever exception, has not passed."""
     try:
         return passes()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         print(f"{spec.id}: a trial failed: {describe(error)}", file=sys.stderr)
         return False
 

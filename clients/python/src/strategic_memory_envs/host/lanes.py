@@ -33,8 +33,8 @@ class Lanes:
     ) -> None:
         """Makes `num_envs` environments.
 
-        With `renders_copies`, frames are drawn by a copy of the environment. What a window or a
-        surface adds to an environment can often not be saved.
+        With `renders_copies`, frames are drawn by a copy of the environment. A window or a surface
+        in an environment can often not be saved.
         """
         self._envs: list[Env] = []
         try:
@@ -43,15 +43,15 @@ class Lanes:
             self.observation_space: spaces.Space[Any] = self._envs[0].observation_space
             self.action_space: spaces.Space[Any] = self._envs[0].action_space
             self._check_spaces()
+            self._observations = batch_of(self.observation_space, num_envs)
+            self._final = batch_of(self.observation_space, num_envs) if mode == "SameStep" else None
+            self._actions = Actions(self.action_space, num_envs)
         except BaseException:
             self.close()
             raise
         self.num_envs = num_envs
         self._mode = mode
         self._renders_copies = renders_copies
-        self._observations = batch_of(self.observation_space, num_envs)
-        self._final = batch_of(self.observation_space, num_envs) if mode == "SameStep" else None
-        self._actions = Actions(self.action_space, num_envs)
         self._ended = [False] * num_envs
         self._is_any_ended = False
         self._has_begun = [False] * num_envs
@@ -136,9 +136,9 @@ class Lanes:
         final_infos: list[dict[str, Any]] = [{}] * len(rows)
         for i, env in enumerate(self._envs):
             if self._ended[i]:
-                # Copied first: an environment may reuse the array in its reset.
+                # Copied first: an environment may reuse the array and the map in its reset.
                 self._final.put(i, rows[i])
-                final_infos[i] = infos[i]
+                final_infos[i] = dict(infos[i])
                 rows[i], infos[i] = env.reset()
         self._ended, self._is_any_ended = [False] * len(rows), False
         fields["final_observations"] = self._final.value
@@ -146,7 +146,7 @@ class Lanes:
         return rows, infos
 
     def render(self, lane: int) -> NDArray[np.uint8] | None:
-        """Draws a lane; None where that cannot be done here."""
+        """Draws a lane; None where that cannot be done. A lane without pictures can still play."""
         env = self._envs[lane]
         if not self._has_begun[lane] or env.render_mode != "rgb_array":
             return None
@@ -157,8 +157,8 @@ class Lanes:
                     frame = copy.render()
             else:
                 frame = env.render()
-        except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-            print(f"a frame cannot be drawn: {error}", file=sys.stderr)
+        except (Exception, SystemExit) as error:
+            print(f"a frame cannot be drawn: {error!r}"[:500], file=sys.stderr)
             return None
         array = np.asarray(frame)
         if array.ndim != 3 or array.shape[2] not in (3, 4) or array.dtype != np.uint8:
