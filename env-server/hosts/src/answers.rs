@@ -318,14 +318,28 @@ pub(crate) fn joined_infos(parts: Vec<(usize, Info)>) -> Info {
             templates.entry(name).or_insert(value);
         }
     }
-    let join = |(name, template): (&String, &Value)| {
-        let rows = parts.iter().map(|(num_envs, infos)| match infos.get(name) {
-            Some(value) if is_alike(value, template) => value.clone(),
-            _ => blank(template, *num_envs),
-        });
-        (name.clone(), joined(rows.collect()))
+    let is_kept = |infos: &Info, name: &String| {
+        let template = templates.get(name);
+        infos
+            .get(name)
+            .zip(template)
+            .is_some_and(|(a, b)| is_alike(a, b))
     };
-    templates.into_iter().map(join).collect()
+    let join = |(name, template): (&&String, &&Value)| {
+        // A value that does not fit is masked out, too.
+        let value = name.strip_prefix('_').map(str::to_owned);
+        let value = value.filter(|value| templates.contains_key(value));
+        let rows = parts.iter().map(|(num_envs, infos)| {
+            let stays =
+                is_kept(infos, name) && value.as_ref().is_none_or(|value| is_kept(infos, value));
+            match infos.get(*name) {
+                Some(value) if stays => value.clone(),
+                _ => blank(template, *num_envs),
+            }
+        });
+        ((*name).clone(), joined(rows.collect()))
+    };
+    templates.iter().map(join).collect()
 }
 
 /// Whether the rows of one value can stand under those of another.
@@ -538,6 +552,14 @@ mod tests {
         assert_eq!(joined["_n"], Array::mask(vec![true, false, false]).into());
         check_infos(&joined, 3).unwrap();
         check_infos(&joined, 2).unwrap_err();
+        // A value of another dtype does not fit under those of the first part.
+        let real: Value = Array::from_f32(vec![1], vec![1.5]).unwrap().into();
+        let other = Info::from([
+            ("n".to_owned(), real),
+            ("_n".to_owned(), Array::mask(vec![true]).into()),
+        ]);
+        let mixed = joined_infos(vec![(1, has(5)), (1, other)]);
+        assert_eq!(mixed["_n"], Array::mask(vec![true, false]).into());
         check_infos(&Info::from([("n".to_owned(), joined["n"].clone())]), 3).unwrap_err();
     }
 }

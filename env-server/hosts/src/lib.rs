@@ -20,9 +20,12 @@ mod answers;
 mod command;
 mod host;
 mod process;
+mod processes;
+mod spaces;
 mod vector;
 mod watch;
 
-pub use host::{CreateError, Host, Limits, OpenError};
+pub use host::{Host, OpenError};
 pub use process::Fault;
-pub use vector::{Digest, HostedVector};
+pub use processes::Limits;
+pub use vector::{CreateError, Digest, HostedVector};

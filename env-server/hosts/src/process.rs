@@ -127,16 +127,20 @@ impl HostProcess {
         lock(&self.to_close).push(env);
     }
 
-    /// Ends vectors that are to be closed, unless the process has a call now.
-    pub(crate) fn tidy(&self, timeout: Duration) {
-        if let Ok(streams) = self.streams.try_lock() {
-            let turn = Turn {
-                process: self,
-                streams,
-                timeout,
-            };
+    /// Ends vectors that are to be closed, unless the process has a call now. Never waits: its
+    /// caller is the watch, which must be free to end a process that does not answer.
+    pub(crate) fn tidy(self: &Arc<Self>, timeout: Duration) {
+        if lock(&self.to_close).is_empty() || self.streams.try_lock().is_err() {
+            return;
+        }
+        let process = Arc::clone(self);
+        let tidy = move || {
             // A fault is noticed by the next call.
-            let _ = turn.close_ended();
+            let _ = process.turn(timeout).close_ended();
+        };
+        let thread = std::thread::Builder::new().name("host-tidy".to_owned());
+        if let Err(error) = thread.spawn(tidy) {
+            tracing::warn!(host = &*self.host, %error, "ended environments are closed later");
         }
     }
 
@@ -221,7 +225,17 @@ impl Turn<'_> {
     /// # Errors
     /// As [`Self::call`].
     pub(crate) fn send(&mut self, call: &Call) -> Result<(), Fault> {
-        self.close_ended_within()?;
+        self.close_ended()?;
+        if self.process.is_broken.load(Ordering::Relaxed) {
+            return Err(self
+                .process
+                .give_up(call.name(), "the process has been ended"));
+        }
+        // It would be taken for the answer to this call.
+        if !self.streams.output.buffer().is_empty() {
+            let reason = "it has sent something that was not asked for";
+            return Err(self.process.give_up(call.name(), reason));
+        }
         self.send_only(call)
     }
 
@@ -233,7 +247,9 @@ impl Turn<'_> {
             self.process.deadline_ms.store(0, Ordering::Release);
             return Err(self.process.give_up(call.name(), &error.to_string()));
         }
-        // If the process has ended, its output says how.
+        // If the process has ended, its output says how. The time for the answer counts from the
+        // moment someone waits for it: other processes may be asked first.
+        self.process.deadline_ms.store(0, Ordering::Release);
         Ok(())
     }
 
@@ -242,12 +258,19 @@ impl Turn<'_> {
     /// # Errors
     /// As [`Self::call`].
     pub(crate) fn receive(&mut self, name: &str, limit: u32) -> Result<Answer, Fault> {
+        match self.receive_any(name, limit)? {
+            Answer::Failed { reason } => Err(self.process.fault(name, &cut(&reason))),
+            answer => Ok(answer),
+        }
+    }
+
+    /// As [`Self::receive`], with `failed` as an answer like others.
+    fn receive_any(&mut self, name: &str, limit: u32) -> Result<Answer, Fault> {
         self.set_deadline();
         let read = read_message::<Answer>(&mut self.streams.output, limit);
         self.process.deadline_ms.store(0, Ordering::Release);
         let process = self.process;
         let reason = match read {
-            Ok(Some(Answer::Failed { reason })) => return Err(process.fault(name, &cut(&reason))),
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => process.process.ending("process"),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
@@ -263,17 +286,13 @@ impl Turn<'_> {
         self.process.give_up(name, reason)
     }
 
-    fn close_ended(mut self) -> Result<(), Fault> {
-        self.close_ended_within()
-    }
-
-    fn close_ended_within(&mut self) -> Result<(), Fault> {
+    fn close_ended(&mut self) -> Result<(), Fault> {
         let ended = std::mem::take(&mut *lock(&self.process.to_close));
         for env in ended {
             self.send_only(&Call::Close { env })?;
-            // A host that cannot close one is as good as a crashed one.
-            match self.receive("close", 1 << 16)? {
-                Answer::Closed {} => {}
+            // One that has failed before may be unknown to the host.
+            match self.receive_any("close", 1 << 16)? {
+                Answer::Closed {} | Answer::Failed { .. } => {}
                 other => {
                     let reason = format!("the answer is {:?}, not \"closed\"", other.name());
                     return Err(self.refuse("close", &reason));

@@ -11,18 +11,35 @@ use serde_bytes::ByteBuf;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::answers::{check_batch, check_infos, feed, flags, joined, joined_infos, rewards, zeros};
-use crate::host::{CreateError, Host};
-use crate::process::{Fault, HostProcess, Turn};
+use crate::process::{Fault, HostProcess, Turn, cut};
+use crate::processes::Processes;
 use crate::protocol::{Answer, Call, HostedSpec, Stepped};
+use crate::spaces::check_spaces;
 
 /// Digest of the answer to an operation: of observations, rewards and flags, not of infos, which
 /// may hold times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest(pub u64);
 
+/// The reason why a vector cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// The host does not accept an argument.
+    #[error("{reason}")]
+    Refused {
+        /// The argument, if it is known.
+        name: Option<String>,
+        /// The reason.
+        reason: String,
+    },
+    /// The host failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
 /// Lanes of one environment that a host plays.
 pub struct HostedVector {
-    host: Host,
+    processes: Arc<Processes>,
     spec: Arc<HostedSpec>,
     kwargs: Kwargs,
     parts: Vec<Part>,
@@ -57,20 +74,50 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(crate) fn new(
+    /// Makes lanes in the process of a slot.
+    fn create(
+        processes: &Processes,
         slot: usize,
-        process: Arc<HostProcess>,
-        env: u64,
+        spec: &HostedSpec,
+        kwargs: &Kwargs,
         num_envs: usize,
-        spaces: (Space, Space),
-    ) -> Self {
-        Part {
+        autoreset_mode: AutoresetMode,
+    ) -> Result<Self, CreateError> {
+        let process = processes.process(slot)?;
+        let env = process.draw_env();
+        let call = Call::Create {
+            env,
+            spec: spec.id.clone(),
+            kwargs: kwargs.clone(),
+            num_envs: num_envs as u64,
+            autoreset_mode,
+        };
+        let mut turn = process.turn(processes.limits.step);
+        let spaces = match turn.call(&call, 32 << 20)? {
+            Answer::Created {
+                observation_space,
+                action_space,
+            } => (observation_space, action_space),
+            Answer::Refused { name, reason } => {
+                let reason = cut(&reason);
+                return Err(CreateError::Refused { name, reason });
+            }
+            other => {
+                let reason = format!("the answer is {:?}, not \"created\"", other.name());
+                return Err(turn.refuse("create", &reason).into());
+            }
+        };
+        if let Err(reason) = check_spaces(&spaces.0, &spaces.1) {
+            return Err(turn.refuse("create", &reason).into());
+        }
+        drop(turn);
+        Ok(Part {
             slot,
             process,
             env,
             num_envs,
             spaces,
-        }
+        })
     }
 }
 
@@ -90,19 +137,41 @@ struct Base {
 
 /// A vector whose parts are being made.
 pub(crate) struct Making {
-    host: Host,
+    processes: Arc<Processes>,
     spec: Arc<HostedSpec>,
     kwargs: Kwargs,
     parts: Vec<Part>,
 }
 
 impl Making {
-    /// Adds a part, which must have the spaces of the others.
-    pub(crate) fn add(&mut self, part: Part) -> Result<(), CreateError> {
+    pub(crate) fn new(processes: Arc<Processes>, spec: Arc<HostedSpec>, kwargs: Kwargs) -> Self {
+        Making {
+            processes,
+            spec,
+            kwargs,
+            parts: Vec::new(),
+        }
+    }
+
+    /// Adds lanes in the process of a slot, which must have the spaces of the others.
+    pub(crate) fn add(
+        &mut self,
+        slot: usize,
+        num_envs: usize,
+        autoreset_mode: AutoresetMode,
+    ) -> Result<(), CreateError> {
+        let part = Part::create(
+            &self.processes,
+            slot,
+            &self.spec,
+            &self.kwargs,
+            num_envs,
+            autoreset_mode,
+        )?;
         if let Some(first) = self.parts.first()
             && first.spaces != part.spaces
         {
-            let turn = part.process.turn(self.host.timeout());
+            let turn = part.process.turn(self.processes.limits.step);
             let reason = "two vectors with the same arguments have different spaces";
             return Err(turn.refuse("create", reason).into());
         }
@@ -125,7 +194,7 @@ impl Making {
                 num_envs
             ],
             limit: u32::try_from(bytes).unwrap_or(u32::MAX),
-            host: self.host,
+            processes: self.processes,
             spec: self.spec,
             kwargs: self.kwargs,
             parts: self.parts,
@@ -137,15 +206,6 @@ impl Making {
 }
 
 impl HostedVector {
-    pub(crate) fn making(host: Host, spec: Arc<HostedSpec>, kwargs: Kwargs) -> Making {
-        Making {
-            host,
-            spec,
-            kwargs,
-            parts: Vec::new(),
-        }
-    }
-
     /// Number of lanes with a running episode.
     pub fn num_running(&self) -> usize {
         let running = |lane: &&Lane| lane.phase == LanePhase::Running;
@@ -411,7 +471,7 @@ impl HostedVector {
             env: part.env,
             lane: (lane - from) as u64,
         };
-        let mut turn = part.process.turn(self.host.timeout());
+        let mut turn = part.process.turn(self.processes.limits.step);
         match turn.call(&call, 64 << 20)? {
             Answer::Rendered { frame: None } => Ok(None),
             Answer::Rendered { frame: Some(frame) } if is_picture(&frame) => Ok(Some(frame)),
@@ -496,7 +556,7 @@ impl HostedVector {
         calls: &[Call],
         mut check: impl FnMut(&Part, Answer) -> Result<T, String>,
     ) -> Result<Vec<T>, Fault> {
-        let timeout = self.host.timeout();
+        let timeout = self.processes.limits.step;
         let sent = self.parts.iter().zip(calls).map(|(part, call)| {
             let mut turn = part.process.turn(timeout);
             turn.send(call).map(|()| turn)

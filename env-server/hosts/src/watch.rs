@@ -6,8 +6,8 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::host::{Inner, Limits};
 use crate::process::{HostProcess, lock};
+use crate::processes::{Limits, Processes};
 
 /// Time between two looks at the time of calls.
 const LOOK: Duration = Duration::from_millis(50);
@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const LOOKS_PER_ROUND: u32 = 4;
 
 /// Starts the watch; it ends with the host.
-pub(crate) fn start(host: Weak<Inner>) -> std::io::Result<()> {
+pub(crate) fn start(host: Weak<Processes>) -> std::io::Result<()> {
     let watch = move || {
         let mut looks = 0u32;
         while let Some(host) = host.upgrade() {
@@ -55,10 +55,13 @@ fn look(process: &HostProcess, limits: &Limits, is_round: bool) {
 }
 
 /// Ends processes that have had no vector for a while, and closes vectors that have ended.
-fn end_idle(host: &Arc<Inner>) {
+fn end_idle(host: &Arc<Processes>) {
     lock(&host.watched).retain(|process| process.strong_count() > 0);
     for slot in &host.slots {
-        let mut slot = lock(slot);
+        // Whoever holds it may wait for a process to start, which this thread must end if it is late.
+        let Ok(mut slot) = slot.try_lock() else {
+            continue;
+        };
         let Some(process) = slot.process.clone() else {
             continue;
         };

@@ -96,7 +96,8 @@ impl Chunk {
         })
     }
 
-    fn bytes(&self) -> usize {
+    /// Returns its size in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
         self.operations.capacity()
             + self.digests.capacity()
             + self.base.as_ref().map_or(0, |base| base.capacity())

@@ -77,6 +77,8 @@ pub(super) struct State {
     pub(super) history: History,
     /// Environments that replay the past, between requests for it.
     pub(super) rerun: Option<Rerun>,
+    /// Bytes of the newest chunk when the lanes could not be saved, 0 since they were.
+    unsaved_bytes: usize,
     /// The end of the session, after which no operation is applied, and its position in the journal.
     pub(super) end: Option<(End, JournalPosition)>,
 }
@@ -148,6 +150,7 @@ impl Session {
                 last: None,
                 history: History::new(None),
                 rerun: None,
+                unsaved_bytes: 0,
                 end: None,
             }),
         };
@@ -238,7 +241,11 @@ impl Session {
         }
         let end = End::Broken(reason.into());
         let tombstone = self.tombstone(end.clone());
-        let written = self.write_end(&tombstone)?;
+        // It has ended even if that cannot be written; the next start then tries to repair it again.
+        let written = self.write_end(&tombstone).unwrap_or_else(|problem| {
+            tracing::error!(id = self.id, %problem, "the end of an environment cannot be written");
+            JournalPosition::default()
+        });
         state.end = Some((end.clone(), written));
         self.is_broken.store(true, Ordering::Release);
         Err(ended(&self.id, &end))
@@ -535,11 +542,9 @@ impl Session {
         other: Option<Record<'_>>,
     ) -> Result<JournalPosition, Problem> {
         let base = match state.history.is_due() {
-            // After a fault the operation itself finds it, too.
-            true => state.vector.base().ok().flatten(),
+            true => self.saved(state).or_else(|| self.beyond_limit(state)),
             false => None,
         };
-        let base = base.or_else(|| self.beyond_limit(state));
         let mut written = JournalPosition::default();
         if self.context.journal().is_some() {
             let head = records::chunk_head(state.seq);
@@ -561,18 +566,42 @@ impl Session {
         Ok(written)
     }
 
-    /// Returns the empty state that stands for an unknown one, if a host that cannot save has more
+    /// Saves the lanes, if they can be saved. A failure costs a process of the host, so the next try
+    /// comes only after as many operations again.
+    fn saved(&self, state: &mut State) -> Option<Vec<u8>> {
+        let size = state.history.newest().bytes();
+        if size < 2 * state.unsaved_bytes {
+            return None;
+        }
+        match state.vector.base() {
+            Ok(base) => {
+                state.unsaved_bytes = 0;
+                base
+            }
+            Err(fault) => {
+                tracing::warn!(id = self.id, %fault, "a host cannot save an environment");
+                state.unsaved_bytes = size;
+                None
+            }
+        }
+    }
+
+    /// Returns the empty state that stands for an unknown one, if a host has not saved, and has more
     /// operations than are kept: from then on, the session ends with its process.
     fn beyond_limit(&self, state: &State) -> Option<Vec<u8>> {
-        let is_beyond = state.vector.is_hosted() && state.history.bytes() > REPLAY_BYTES;
-        is_beyond.then(|| {
+        let newest = state.history.newest();
+        let was_known = newest.base.as_ref().is_none_or(|base| !base.is_empty());
+        if !state.vector.is_hosted() || (was_known && newest.bytes() <= REPLAY_BYTES) {
+            return None;
+        }
+        if was_known {
             let id = &self.id;
             tracing::warn!(
                 id,
                 "too many operations to repeat after a failure of the host"
             );
-            Vec::new()
-        })
+        }
+        Some(Vec::new())
     }
 
     /// Answers the repetition of an operation that is kept.

@@ -3,7 +3,8 @@
 Needs nothing but Python. Its environment: an observation is `[(seed % 1000 + episodes), steps]`, a
 float32 Box; an action is one of four, and the reward is its number; an episode ends after five
 steps. `--fault KIND:AT` does something wrong in the AT-th step call of the process, counted from 1,
-and in all after it; with `--once FILE` in one only, after which FILE exists.
+and in all after it; with `--once FILE` in one only, after which FILE exists. Processes that start when FILE exists count
+otherwise (`different`) or say nothing (`mute-again`).
 """
 
 import argparse
@@ -189,7 +190,7 @@ class Host:
 
     def is_due(self):
         options = self.options
-        if self.step_calls < options.at or options.fault in (None, "mute"):
+        if self.step_calls < options.at or options.fault in (None, "mute", "hang-in-close"):
             return False
         if options.once:
             if os.path.exists(options.once):
@@ -203,7 +204,7 @@ class Host:
         print(f"about to {kind}", file=sys.stderr, flush=True)
         if kind == "exit":
             os._exit(3)
-        if kind in ("kill", "different"):
+        if kind in ("kill", "different", "mute-again"):
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "hang":
             time.sleep(3600)
@@ -248,6 +249,8 @@ class Host:
         self.send("restored", {})
 
     def close(self, env):
+        if self.options.fault == "hang-in-close":
+            time.sleep(3600)
         del self.vectors[env]
         self.send("closed", {})
 
@@ -267,7 +270,8 @@ def main():
     kind, _, at = options.fault.partition(":")
     options.fault, options.at = kind or None, int(at or 1)
     host = Host(options)
-    if options.fault == "mute":
+    is_again = options.once is not None and os.path.exists(options.once)
+    if options.fault == "mute" or (options.fault == "mute-again" and is_again):
         print("says nothing", file=sys.stderr, flush=True)
         time.sleep(3600)
     host.hello()

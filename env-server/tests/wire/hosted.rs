@@ -314,6 +314,41 @@ fn other_answers_after_a_repair_end_the_session() {
     );
 }
 
+#[test]
+fn hosts_that_do_not_start_again_or_close_hold_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let once = dir.path().join("once");
+    let limits = Limits {
+        start: Duration::from_secs(1),
+        step: Duration::from_secs(1),
+        ..limits()
+    };
+    let arguments = format!("--fault mute-again:4 --once {}", once.display());
+    // The first start may take longer than a second on a busy machine.
+    let host = open(
+        &arguments,
+        Limits {
+            start: Duration::from_secs(5),
+            ..limits.clone()
+        },
+    );
+    let client = Client::with(config(&host));
+    create(&client, "NextStep");
+    reset(&client);
+    (1..4).for_each(|seq| assert_eq!(step(&client, seq).0, 200));
+    let (status, problem) = step(&client, 4);
+    assert_eq!(status, 410, "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("no answer in time"), "{detail}");
+
+    let client = Client::with(config(&open("--fault hang-in-close", limits)));
+    create(&client, "NextStep");
+    assert_eq!(client.delete("/v1/vector-envs/e").status, 204);
+    std::thread::sleep(Duration::from_secs(3));
+    let body = json!({"spec_id": "test/Count-v0"});
+    assert_eq!(client.put("/v1/envs/other", body).status, 201);
+}
+
 fn in_folder(host: &Host, dir: &Path) -> Client {
     Client::with(ServerConfig {
         data_dir: Some(dir.to_owned()),

@@ -51,7 +51,7 @@ impl Process {
 
     /// Whether it has not ended.
     pub fn lives(&self) -> bool {
-        matches!(lock(&self.child).try_wait(), Ok(None))
+        is_running(&mut lock(&self.child))
     }
 
     /// Waits a while for the process to end; `None` if it does not.
@@ -78,11 +78,8 @@ impl Process {
     /// Kills the process and whatever else is in its group, and waits for its end.
     pub fn kill(&self) {
         let mut child = lock(&self.child);
-        // Without a look at its end, the number may meanwhile be another group's.
         #[cfg(unix)]
-        if let Ok(None) = child.try_wait()
-            && let Some(group) = rustix::process::Pid::from_raw(child.id().cast_signed())
-        {
+        if let Some(group) = held_id(&child) {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         let _ = child.kill();
@@ -106,6 +103,36 @@ impl Process {
             None => format!("the {name} closed its output"),
         }
     }
+}
+
+/// Whether it has not ended. Its number stays its own, and its group can still be ended.
+#[cfg(unix)]
+fn is_running(child: &mut Child) -> bool {
+    matches!(peek(child), Ok(None))
+}
+
+#[cfg(not(unix))]
+fn is_running(child: &mut Child) -> bool {
+    matches!(child.try_wait(), Ok(None))
+}
+
+/// Returns its number, unless its end has been collected: the number may then be another process's.
+#[cfg(unix)]
+fn held_id(child: &Child) -> Option<rustix::process::Pid> {
+    peek(child).ok()?;
+    rustix::process::Pid::from_raw(child.id().cast_signed())
+}
+
+/// Looks whether it has ended without collecting its end.
+///
+/// # Errors
+/// When its end has been collected.
+#[cfg(unix)]
+fn peek(child: &Child) -> rustix::io::Result<Option<rustix::process::WaitIdStatus>> {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let id = Pid::from_raw(child.id().cast_signed()).ok_or(rustix::io::Errno::CHILD)?;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(id), options)
 }
 
 /// Reads frames on a thread of this name, and hands each on, until `take` refuses one. The last is
