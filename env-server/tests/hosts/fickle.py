@@ -3,8 +3,8 @@
 Needs nothing but Python. Its environment: an observation is `[(seed % 1000 + episodes), steps]`, a
 float32 Box; an action is one of four, and the reward is its number; an episode ends after five
 steps. `--fault KIND:AT` does something wrong in the AT-th step call of the process, counted from 1,
-and in all after it; with `--once FILE` in one only, after which FILE exists. Processes that start when FILE exists count
-otherwise (`different`) or say nothing (`mute-again`).
+and in all after it; with `--once FILE` in one only, after which FILE exists. Processes that start
+when FILE exists count otherwise (`different`) or say nothing (`mute-again`).
 """
 
 import argparse
